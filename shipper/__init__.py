@@ -1,0 +1,1 @@
+"""The public author API of shipper: what a processor may import."""

@@ -1,0 +1,70 @@
+"""Every error that shipper raises on purpose: one tree.
+
+A class says with ``retriable`` whether the same attempt may succeed later without anybody changing anything; the
+engine steers by that and by nothing else. A message says what happened, to what, and what to do.
+Foreign exceptions (OSError, grpc, msgspec ...) are translated in the file that calls the library.
+"""
+
+from typing import ClassVar
+
+
+class ShipperError(Exception):
+    """The root of the tree."""
+
+    retriable: ClassVar[bool] = False
+
+
+class ConfigError(ShipperError):
+    """The configuration cannot be used. ``problems`` holds every finding, one printable line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class SourceError(ShipperError):
+    """A source cannot go on with what it was given."""
+
+
+class SourceUnavailable(SourceError):
+    """What a source reads from is not there now."""
+
+    retriable = True
+
+
+class SinkError(ShipperError):
+    """A sink cannot go on, and trying again does not help."""
+
+
+class SinkUnavailable(SinkError):
+    """What a sink writes to is not reachable now; the delivery tries again with backoff."""
+
+    retriable = True
+
+
+class ProtocolError(ShipperError):
+    """The other side of a connection broke the wire contract."""
+
+
+class FrameError(ShipperError):
+    """Bytes that should be a frame are not one: damaged, cut short, or of an unknown format."""
+
+
+class FrameTooLarge(FrameError):
+    """A batch does not fit into one frame."""
+
+
+class FutureFormat(ShipperError):
+    """Something on disk or on the wire was written by a newer shipper. Upgrade this one."""
+
+
+class SpoolError(ShipperError):
+    """The spool cannot be used."""
+
+
+class SpoolLocked(SpoolError):
+    """Another process has the data directory open."""
+
+
+class SpoolFailed(SpoolError):
+    """The disk refused a write or a sync; nothing after it may be acknowledged."""

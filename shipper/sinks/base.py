@@ -1,0 +1,140 @@
+"""What every sink is, and what its delivery gives it.
+
+A sink is one class: annotated attributes are its config, the docstring is its documentation. Its delivery connects it,
+hands it items in the order of their sequence numbers, and starts again from the cursor when anything raised. A sink
+acknowledges cumulatively with ``Outlet.acked`` and may do so long after ``send`` returned (a window), or before (a file).
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import msgspec
+
+from shipper.batch import Labels
+from shipper.spool.frame import Frame
+from shipper.units import ByteSize, Duration
+
+
+@dataclass(slots=True, frozen=True)
+class Gap:
+    """Frames that are gone: it travels in their place."""
+
+    first: int
+    last: int
+    """The last number that is gone, inclusive."""
+    records: int
+    """How many records they held; -1: nobody knows."""
+    reason: str
+
+
+@dataclass(slots=True, frozen=True)
+class Item:
+    """One step of this hop's stream: a frame, or the gap in place of lost ones."""
+
+    seq: int
+    """This hop's own sequence number (a gap's first)."""
+    body: Frame | Gap
+
+    @property
+    def next(self) -> int:
+        """The sequence number that follows this item."""
+        return self.body.last + 1 if isinstance(self.body, Gap) else self.seq + 1
+
+
+class Outlet(Protocol):
+    """The delivery's side of a sink."""
+
+    name: str
+    """The sink's name in the config."""
+    stream: bytes
+    """This hop's stream id, 16 bytes."""
+    epoch: int
+    incarnation: bytes
+    labels: Labels
+    """Global labels."""
+    state_dir: Path
+    """A directory of this sink's own inside the data directory; the sink creates it."""
+    cursor: int
+    """The first sequence number that the sink has not acknowledged."""
+    cursor_crc: int
+    """``Frame.check`` of frame ``cursor - 1``; 0 where it is not known."""
+    next_seq: int
+    """The sequence number that the spool will give to its next frame."""
+    once: bool
+    """The run ends when all is delivered."""
+
+    def acked(self, next_seq: int) -> None:
+        """Everything before ``next_seq`` is safe at the far side: the cursor moves (never backwards)."""
+        ...
+
+    async def refuse(self, item: Item, index: int, raw: bytes, reason: str) -> None:
+        """Put one record that the sink will never take to the dead letters; returns when that is durable.
+
+        Exactly once in effect: a record refused again after a restart is not written again.
+        """
+        ...
+
+
+class Backoff(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """How long to wait after a failure: a random time up to ``min`` doubled a failure, never more than ``max``."""
+
+    min: Duration = Duration(0.1)
+    max: Duration = Duration(30)
+
+
+class Breaker(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The circuit breaker: after too many failures the sink is left alone for a while, then tried once."""
+
+    window: int = 10
+    """How many of the last attempts count."""
+    failure_ratio: float = 0.5
+    """Opens when at least this share of a full window failed."""
+    open_for: Duration = Duration(15)
+    """How long it stays open before one attempt (half-open) is let through."""
+
+
+class Sink(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True):
+    """The base of every sink. The attributes here are read by the delivery."""
+
+    exactly_once: ClassVar[bool] = False
+    """The sink takes part in exactly once: it never shows a record twice, whatever crashed."""
+    group_bytes: ClassVar[int] = 4 * 1024 * 1024
+    """Hand at most so many frame bytes to one ``send``."""
+
+    where: str | None = None
+    """Only records that meet this condition."""
+    backoff: Backoff = msgspec.field(default_factory=Backoff)
+    breaker: Breaker = msgspec.field(default_factory=Breaker)
+
+    def setup(self) -> None:
+        """Check the config beyond its types. A ValueError here is a config error at the sink's line."""
+
+    @abstractmethod
+    async def connect(self, outlet: Outlet) -> int:
+        """Get ready to send; return the sequence number that the far side expects next (``outlet.cursor`` where it
+        has no opinion). The delivery goes on from the larger of that and its cursor.
+
+        :raises SinkUnavailable: try again later.
+        :raises SinkError: trying again is of no use; the delivery says so loudly and tries rarely.
+        """
+
+    @abstractmethod
+    async def send(self, items: Sequence[Item]) -> None:
+        """Take items in order. Waits while the far side's window is full.
+
+        :raises SinkUnavailable: the connection is gone; what was not acknowledged comes again after ``connect``.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Give everything back; ``connect`` may follow. Never raises."""
+
+    def describe(self) -> str:
+        """One phrase for the start-up line: ``collector:7420``."""
+        return ""
+
+
+__all__ = ["Backoff", "Breaker", "ByteSize", "Duration", "Frame", "Gap", "Item", "Outlet", "Sink"]

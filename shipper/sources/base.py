@@ -1,0 +1,80 @@
+"""What every source is, and what the engine gives it.
+
+A source is one class: annotated attributes are its config, the docstring is its documentation. ``run`` reads until it
+is cancelled (or, with ``once``, until what was there at the start is read) and hands everything to the intake, batch
+by batch. Nothing may be acknowledged upstream before the receipt of its batch resolved.
+"""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from shipper.batch import Batch, Labels
+
+
+class Receipt(Protocol):
+    """What became of one batch."""
+
+    durable: "asyncio.Future[int]"
+    """Resolves with the batch's sequence number after the ``fdatasync`` of the entry that holds it; a duplicate's
+    resolves once its original is durable. Fails with the SpoolError that prevented it."""
+
+
+class Intake(Protocol):
+    """The engine's side of a source: where batches go, and what was durable at the start."""
+
+    name: str
+    """The source's name in the config."""
+    labels: Labels
+    """Global and source labels; a source adds what it discovers (``file``)."""
+    max_bytes: int
+    """Read at most so many bytes for one batch."""
+    max_delay: float
+    """Seconds: after the first batch following a quiet spell, at most one batch per so many seconds and tail until
+    ``max_bytes`` are there."""
+    max_record: int
+    """A raw record longer than this does not fit into a frame: it goes to the dead letters."""
+    state: Mapping[str, bytes]
+    """This source's recovered state, by the keys it wrote in ``Batch.state``."""
+
+    async def take(self, read: Callable[[], Batch | None]) -> Receipt | None:
+        """Run ``read`` on a worker thread, then the chain and the encoding of its batch, and append it to the spool.
+
+        Returns None when ``read`` did. Calls of one source never overlap and keep their order; returns as soon as the
+        batch is queued in the spool, and waits while the spool is full or the memory budget is used up.
+        """
+        ...
+
+    def lag(self, file: str, unread: int | None) -> None:
+        """Report the unread bytes of a file (a metric); None forgets the file."""
+        ...
+
+    def lost(self, reason: str, size: int, file: str) -> None:
+        """Count bytes that nobody can read any more."""
+        ...
+
+
+class Source(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True):
+    """The base of every source. ``processors`` and ``labels`` are read by the engine."""
+
+    labels: dict[str, Any] = {}
+    """Labels on every record of this source."""
+    processors: list[Any] = []
+    """This source's own processors; they run before the shared ones."""
+
+    def setup(self) -> None:
+        """Check the config beyond its types. A ValueError here is a config error at the source's line."""
+
+    @abstractmethod
+    async def run(self, intake: Intake, *, once: bool) -> None:
+        """Read until cancelled; with ``once`` return when all that was there at the start was taken.
+
+        :raises SourceError: the source cannot go on; ``retriable`` says whether the engine starts it again.
+        """
+
+    def describe(self) -> str:
+        """One phrase for the start-up line: ``watching 3 files (12 MiB unread)``. Called once ``run`` has begun."""
+        return ""

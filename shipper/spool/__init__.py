@@ -1,0 +1,1 @@
+"""The disk-backed queue: frame codec, segments, writer, cursors, recovery."""

@@ -1,0 +1,1 @@
+"""Generated from proto/shipper/v1: do not edit."""
