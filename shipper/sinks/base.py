@@ -5,6 +5,7 @@ hands it items in the order of their sequence numbers, and starts again from the
 acknowledges cumulatively with ``Outlet.acked`` and may do so long after ``send`` returned (a window), or before (a file).
 """
 
+import asyncio
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,6 +128,17 @@ class Sink(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True):
 
         :raises SinkUnavailable: the connection is gone; what was not acknowledged comes again after ``connect``.
         """
+
+    async def broken(self) -> None:
+        """Wait until the connection is gone, then raise what ``send`` would raise; never returns.
+
+        The delivery watches this while it has nothing to send, so that an idle sink reconnects too. A sink without a
+        connection keeps this default, which waits for ever. Valid between ``connect`` and ``close``.
+
+        :raises SinkUnavailable: the connection is gone; connect again.
+        :raises SinkError: the far side refused for good.
+        """
+        await asyncio.get_running_loop().create_future()
 
     @abstractmethod
     async def close(self) -> None:
