@@ -132,6 +132,8 @@ class Upstream:
     epoch: int
     incarnation: bytes
     crc: int
+    floor: int = 0
+    """The sender's floor: what it has acknowledged elsewhere is not expected here any more."""
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ The metadata is a msgpack array: later versions append to it, earlier readers ig
 
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -52,8 +53,8 @@ _THINNED: Final = 1
 _ZSTD_LEVEL: Final = 1
 _SMALLEST_COMPRESSED: Final = 64
 
-crc32c = google_crc32c.value
-extend_crc32c = google_crc32c.extend
+crc32c: Callable[[bytes], int] = google_crc32c.value
+extend_crc32c: Callable[[int, bytes], int] = google_crc32c.extend
 
 
 class FrameMeta(msgspec.Struct, array_like=True):
@@ -104,8 +105,8 @@ class FrameDraft:
         """Length in bytes of the whole frame."""
         return HEADER_SIZE + len(self.meta) + len(self.payload)
 
-    def stamp(self, stream: bytes, seq: int) -> list[bytes]:
-        """The frame's bytes, in parts, with its stream and number."""
+    def stamp(self, stream: bytes, seq: int) -> "tuple[bytes, int]":
+        """The frame's bytes, with its stream and number, and its check (``Frame.check``)."""
         header = _HEADER.pack(
             MAGIC,
             VERSION,
@@ -124,7 +125,7 @@ class FrameDraft:
             0,
         )[:-4]
         check = extend_crc32c(crc32c(header), self.meta)
-        return [header + check.to_bytes(4, "little") + self.meta, self.payload]
+        return b"".join((header, check.to_bytes(4, "little"), self.meta, self.payload)), check
 
 
 def draft(payload: Payload | None, meta: FrameMeta, read_at: int, *, thinned_from: int | None = None) -> FrameDraft:
@@ -138,7 +139,13 @@ def draft(payload: Payload | None, meta: FrameMeta, read_at: int, *, thinned_fro
     if payload is None or payload.count == 0:
         kind, codec, count, size, stored = 0, _CODEC_NONE, 0, 0, b""
     else:
-        kind, codec, count, size, stored = int(payload.format), _CODEC_NONE, payload.count, len(payload.data), payload.data
+        kind, codec, count, size, stored = (
+            int(payload.format),
+            _CODEC_NONE,
+            payload.count,
+            len(payload.data),
+            payload.data,
+        )
         if size > MAX_DECODED:
             raise FrameTooLarge(f"a batch of {size} bytes is over the limit of {MAX_DECODED} bytes a frame")
         if size >= _SMALLEST_COMPRESSED:
@@ -250,14 +257,34 @@ def decode(raw: bytes) -> Frame:
         raise FrameError("the bytes do not begin with a frame")
     if raw[4] > VERSION:
         raise FutureFormat(f"a frame of format {raw[4]}; this shipper reads up to {VERSION}: upgrade it")
-    (_, version, kind, codec, _flags, stream, seq, read_at, records, meta_size, payload_size, size, crc, original, check) = (
-        _HEADER.unpack_from(raw)
-    )
+    (
+        _,
+        version,
+        kind,
+        codec,
+        _flags,
+        stream,
+        seq,
+        read_at,
+        records,
+        meta_size,
+        payload_size,
+        size,
+        crc,
+        original,
+        check,
+    ) = _HEADER.unpack_from(raw)
     if len(raw) != HEADER_SIZE + meta_size + payload_size:
         raise FrameError(f"a frame of {HEADER_SIZE + meta_size + payload_size} bytes, but {len(raw)} bytes are there")
     found = extend_crc32c(crc32c(raw[: HEADER_SIZE - 4]), raw[HEADER_SIZE : HEADER_SIZE + meta_size])
     if found != check:
         raise FrameError("a frame's metadata checksum does not match; the bytes were damaged")
-    if version == 0 or kind > Format.SIZED or codec > _CODEC_ZSTD or size > MAX_DECODED or (kind == 0) != (records == 0):
+    if (
+        version == 0
+        or kind > Format.SIZED
+        or codec > _CODEC_ZSTD
+        or size > MAX_DECODED
+        or (kind == 0) != (records == 0)
+    ):
         raise FrameError(f"a frame with payload format {kind}, codec {codec}, {records} records in {size} bytes")
     return Frame(raw, stream, seq, read_at, records, kind, codec, size, crc, original, meta_size, check)

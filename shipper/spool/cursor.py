@@ -1,0 +1,59 @@
+"""A sink's cursor: what it has acknowledged, kept in a two-slot file (slots.py).
+
+It moves in memory with every acknowledgement and is written about once a second, and always before a segment behind it
+is unlinked. A cursor that is older than the truth costs duplicates, which the next hop drops.
+"""
+
+import re
+
+from shipper.errors import SpoolError
+from shipper.spool.body import CursorValue, Position
+from shipper.spool.disk import Disk
+from shipper.spool.slots import Slots
+
+FOLDER = "cursors"
+_SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
+
+
+class Cursor:
+    """One sink's cursor. ``value`` is replaced by the delivery, written to disk by the spool's writer."""
+
+    def __init__(self, disk: Disk, name: str) -> None:
+        """:raises SpoolError: the name cannot be a file's. :raises FutureFormat: a newer shipper wrote it."""
+        if not _SAFE.fullmatch(name):
+            raise SpoolError(f"a sink cannot be called {name!r}; use letters, digits, '_', '-' and '.', at most 100")
+        disk.make_folder(FOLDER)
+        self.name = name
+        self._slots = Slots(disk, f"{FOLDER}/{name}", CursorValue)
+        self.value = self._slots.value or CursorValue(0, Position(0, 0))
+        self.exists = self._slots.exists
+        self.known = self._slots.value is not None
+
+    @property
+    def durable_mark(self) -> Position:
+        """How far the spool was known durable when the cursor was last written."""
+        return self.value.durable
+
+    def place(self, value: CursorValue) -> None:
+        """Move in memory."""
+        self.value = value
+        self.known = True
+
+    def persist(self, durable: Position) -> None:
+        """Write the value if it moved. Called by the writer only.
+
+        :raises SpoolFailed: the old value is still in force.
+        """
+        value, written = self.value, self._slots.value
+        if written is None or (written.seq, written.position) != (value.seq, value.position):
+            self._slots.write(CursorValue(value.seq, value.position, value.crc, durable))
+
+    @property
+    def dirty(self) -> bool:
+        """It moved since it was written."""
+        written = self._slots.value
+        return written is None or (written.seq, written.position) != (self.value.seq, self.value.position)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self._slots.close()

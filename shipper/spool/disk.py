@@ -1,0 +1,262 @@
+"""The spool's view of a disk: every system call that it makes goes through here.
+
+One small interface, two implementations: the real disk below, and a simulated one in the tests that loses and tears
+what was not synced. Names are relative to the spool's directory. The rules that callers may rely on:
+
+- ``File.write`` writes all parts or raises; nothing is durable before ``File.sync`` returned.
+- A created, renamed or unlinked name is durable only after ``Disk.sync_folder``.
+- A failed ``sync`` says nothing about what reached the disk, and must not be repeated on that file.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from shipper.errors import SpoolFailed, SpoolLocked
+
+_IOV_MAX = 1024
+
+
+class File(Protocol):
+    """An open file."""
+
+    def write(self, parts: Sequence[bytes], offset: int) -> None:
+        """:raises SpoolFailed: not all of it was written."""
+        ...
+
+    def read(self, size: int, offset: int) -> bytes:
+        """Up to ``size`` bytes; fewer at the end of the file. :raises SpoolFailed: the disk cannot read them."""
+        ...
+
+    def sync(self) -> None:
+        """``fdatasync``. :raises SpoolFailed: what was written since the last one may be gone."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """:raises SpoolFailed: the size stays as it was."""
+        ...
+
+    def close(self) -> None:
+        """Give the descriptor back; never raises."""
+        ...
+
+
+class Disk(Protocol):
+    """A directory of files."""
+
+    def names(self, folder: str = "") -> list[str]:
+        """The names of the files in a folder, sorted; none when it does not exist."""
+        ...
+
+    def create(self, name: str, size: int) -> File:
+        """A new file with ``size`` bytes allocated, all zero, synced (the name is not).
+
+        :raises SpoolFailed: the name exists, or there is no room.
+        """
+        ...
+
+    def open(self, name: str, *, write: bool = False) -> File:
+        """:raises FileNotFoundError: no such file. :raises SpoolFailed: it cannot be opened."""
+        ...
+
+    def size(self, name: str) -> int:
+        """Length of a file in bytes. :raises FileNotFoundError: no such file."""
+        ...
+
+    def rename(self, old: str, new: str) -> None:
+        """Atomically; replaces ``new``."""
+        ...
+
+    def unlink(self, name: str) -> None:
+        """Remove a file; none there is fine."""
+        ...
+
+    def make_folder(self, folder: str) -> None:
+        """Make a folder and sync its name; one there is fine."""
+        ...
+
+    def sync_folder(self, folder: str = "") -> None:
+        """Make names created, renamed or unlinked in a folder durable."""
+        ...
+
+
+class RealFile:
+    """A file descriptor."""
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        self._descriptor = descriptor
+        self._path = path
+
+    def write(self, parts: Sequence[bytes], offset: int) -> None:
+        """See ``File``."""
+        try:
+            for begin in range(0, len(parts), _IOV_MAX):
+                some = parts[begin : begin + _IOV_MAX]
+                wanted = sum(map(len, some))
+                done = os.pwritev(self._descriptor, some, offset)
+                if done < wanted:  # a short write is legal; the rest in one piece, and no progress is a failure
+                    rest = memoryview(b"".join(some))
+                    while done < wanted:
+                        step = os.pwrite(self._descriptor, rest[done:], offset + done)
+                        if step == 0:
+                            raise SpoolFailed(f"{self._path}: only {done} of {wanted} bytes could be written")
+                        done += step
+                offset += wanted
+        except OSError as error:
+            raise SpoolFailed(f"cannot write to {self._path}: {error.strerror}; check the disk") from error
+
+    def read(self, size: int, offset: int) -> bytes:
+        """See ``File``."""
+        try:
+            data = os.pread(self._descriptor, size, offset)
+            while len(data) < size and (more := os.pread(self._descriptor, size - len(data), offset + len(data))):
+                data += more
+        except OSError as error:
+            raise SpoolFailed(f"cannot read {self._path} at {offset}: {error.strerror}; check the disk") from error
+        return data
+
+    def sync(self) -> None:
+        """See ``File``."""
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            raise SpoolFailed(f"cannot sync {self._path}: {error.strerror}; check the disk") from error
+
+    def truncate(self, size: int) -> None:
+        """See ``File``."""
+        try:
+            os.ftruncate(self._descriptor, size)
+        except OSError as error:
+            raise SpoolFailed(f"cannot truncate {self._path}: {error.strerror}; check the disk") from error
+
+    def close(self) -> None:
+        """See ``File``."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class RealDisk:
+    """A directory on a real disk, locked for one process."""
+
+    def __init__(self, root: Path) -> None:
+        """:raises SpoolFailed: the directory cannot be made or used."""
+        self._root = str(root)
+        self._lock = -1
+        try:
+            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise SpoolFailed(
+                f"cannot make the data directory {root}: {error.strerror}; set data_dir to one that this user may write"
+            ) from error
+
+    def lock(self) -> None:
+        """Keep other processes out until ``unlock`` or the end of this process.
+
+        :raises SpoolLocked: another process holds it.
+        """
+        path = f"{self._root}/lock"
+        try:
+            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise SpoolFailed(
+                f"cannot write to the data directory {self._root}: {error.strerror}; give it to this user"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            self._lock = -1
+            raise SpoolLocked(
+                f"the data directory {self._root} is in use by another process; stop it, or set another data_dir"
+            ) from error
+
+    def unlock(self) -> None:
+        """Let others in."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def names(self, folder: str = "") -> list[str]:
+        """See ``Disk``."""
+        try:
+            with os.scandir(f"{self._root}/{folder}") as entries:
+                return sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+        except FileNotFoundError:
+            return []
+
+    def create(self, name: str, size: int) -> File:
+        """See ``Disk``."""
+        path = f"{self._root}/{name}"
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, size)
+                os.fsync(descriptor)
+            except OSError:
+                os.close(descriptor)
+                os.unlink(path)
+                raise
+        except OSError as error:
+            raise SpoolFailed(f"cannot make {path} of {size} bytes: {error.strerror}") from error
+        return RealFile(descriptor, path)
+
+    def open(self, name: str, *, write: bool = False) -> File:
+        """See ``Disk``."""
+        path = f"{self._root}/{name}"
+        try:
+            descriptor = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise SpoolFailed(f"cannot open {path}: {error.strerror}") from error
+        return RealFile(descriptor, path)
+
+    def size(self, name: str) -> int:
+        """See ``Disk``."""
+        with _translated(f"cannot look at {self._root}/{name}"):
+            return os.stat(f"{self._root}/{name}").st_size
+
+    def rename(self, old: str, new: str) -> None:
+        """See ``Disk``."""
+        with _translated(f"cannot rename {self._root}/{old}"):
+            os.rename(f"{self._root}/{old}", f"{self._root}/{new}")
+
+    def unlink(self, name: str) -> None:
+        """See ``Disk``."""
+        with _translated(f"cannot remove {self._root}/{name}"), contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self._root}/{name}")
+
+    def make_folder(self, folder: str) -> None:
+        """See ``Disk``."""
+        if os.path.isdir(f"{self._root}/{folder}"):
+            return
+        with _translated(f"cannot make the directory {self._root}/{folder}"):
+            os.mkdir(f"{self._root}/{folder}", 0o700)
+        self.sync_folder()
+
+    def sync_folder(self, folder: str = "") -> None:
+        """See ``Disk``."""
+        with _translated(f"cannot sync the directory {self._root}/{folder}"):
+            descriptor = os.open(f"{self._root}/{folder}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    """A missing file stays FileNotFoundError, every other refusal of the disk becomes a SpoolFailed."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise SpoolFailed(f"{doing}: {error.strerror}; check the disk") from error

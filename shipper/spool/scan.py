@@ -1,0 +1,52 @@
+"""Reading a segment front to back: whole entries, and the places where none can be read."""
+
+from typing import Final
+
+from shipper.spool.disk import File
+from shipper.spool.segment import ENVELOPE_SIZE, Entry, Envelope, SegmentHeader, find_entry, read_entry
+
+_BLOCK: Final = 256 * 1024
+
+
+class SegmentReader:
+    """Entries of one segment by offset, read in blocks of 256 KiB. Not thread-safe."""
+
+    def __init__(self, file: File, header: SegmentHeader) -> None:
+        self.file = file
+        self.header = header
+        self._block = b""
+        self._start = 0
+
+    def entry(self, offset: int, limit: int) -> Entry | None:
+        """The entry at ``offset``; None when no whole, undamaged envelope and body stand there before ``limit``.
+
+        :raises SpoolFailed: the disk cannot read it.
+        """
+        self._load(offset, ENVELOPE_SIZE, limit)
+        envelope = Envelope.decode(self._block, offset - self._start, self.header.seed(offset))
+        if envelope is None or offset + envelope.size > limit:
+            return None
+        self._load(offset, envelope.size, limit)
+        return read_entry(self._block, offset - self._start, offset, self.header)
+
+    def resync(self, offset: int, limit: int) -> int:
+        """Where the first valid envelope at or after ``offset`` begins; ``limit`` when there is none before it.
+
+        :raises SpoolFailed: the disk cannot read it.
+        """
+        while offset < limit:
+            self._load(offset, min(_BLOCK, limit - offset), limit)
+            at = find_entry(self._block, offset - self._start, self._start, self.header)
+            if at >= 0:
+                return min(self._start + at, limit)
+            offset = max(self._start + len(self._block) - ENVELOPE_SIZE + 1, offset + 1)
+            if self._start + len(self._block) >= limit or not self._block:
+                return limit
+        return limit
+
+    def _load(self, offset: int, size: int, limit: int) -> None:
+        """Have at least ``size`` bytes from ``offset`` in the block, as far as ``limit`` and the file allow."""
+        if self._start <= offset and offset + size <= self._start + len(self._block):
+            return
+        self._block = self.file.read(max(0, min(max(size, _BLOCK), limit - offset)), offset)
+        self._start = offset

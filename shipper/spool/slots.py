@@ -1,0 +1,89 @@
+"""Two-slot files: a small value that is replaced in place and survives a torn write.
+
+A file of 1,024 bytes holds two slots of 512; each write goes to the older one, so that the newer is whole whatever
+happens. The value with the highest generation whose checksum holds is the one in force. The room is allocated once:
+writing needs no free disk.
+
+    offset size  (of a slot; little-endian)
+     0      4    magic ``SHPC``
+     4      2    version of this format: 1
+     6      2    length of the value
+     8      8    generation, +1 a write
+    16      n    the value, msgpack
+    508     4    CRC32C of bytes 0..507
+"""
+
+import struct
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from shipper.errors import FutureFormat
+from shipper.spool.disk import Disk, File
+from shipper.spool.frame import crc32c
+
+_MAGIC: Final = b"SHPC"
+_VERSION: Final = 1
+_SLOT: Final = 512
+_HEAD: Final = struct.Struct("<4sHHQ")
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Slots(Generic[T]):
+    """One two-slot file. Not thread-safe: it belongs to the spool's writer."""
+
+    def __init__(self, disk: Disk, name: str, kind: type[T]) -> None:
+        """Read what is there.
+
+        :raises FutureFormat: a newer shipper wrote it.
+        """
+        self._disk = disk
+        self._name = name
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._file: File | None = None
+        self.exists = False
+        """The file is there (its value may be None all the same: both slots are damaged)."""
+        self.value: T | None = None
+        self._generation = 0
+        decode = msgspec.msgpack.Decoder(kind).decode
+        try:
+            self._file = disk.open(name, write=True)
+        except FileNotFoundError:
+            return
+        self.exists = True
+        data = self._file.read(2 * _SLOT, 0)
+        for at in (0, _SLOT):
+            slot = data[at : at + _SLOT]
+            if len(slot) < _SLOT or slot[:4] != _MAGIC or crc32c(slot[:-4]) != int.from_bytes(slot[-4:], "little"):
+                continue
+            _, version, length, generation = _HEAD.unpack_from(slot)
+            if version > _VERSION:
+                raise FutureFormat(f"{name} has format {version}; this shipper reads up to {_VERSION}: upgrade it")
+            if generation > self._generation:
+                try:
+                    value = decode(slot[_HEAD.size : _HEAD.size + length])
+                except msgspec.MsgspecError:
+                    continue
+                self._generation, self.value = generation, value
+
+    def write(self, value: T) -> None:
+        """Replace the value, durably.
+
+        :raises SpoolFailed: the old value is still in force.
+        """
+        if self._file is None:
+            self._file = self._disk.create(self._name, 2 * _SLOT)
+            self._disk.sync_folder(self._name.rpartition("/")[0])
+            self.exists = True
+        data = self._encode(value)
+        generation = self._generation + 1
+        slot = _HEAD.pack(_MAGIC, _VERSION, len(data), generation) + data
+        slot = slot.ljust(_SLOT - 4, b"\0")
+        self._file.write([slot + crc32c(slot).to_bytes(4, "little")], generation % 2 * _SLOT)
+        self._file.sync()
+        self._generation, self.value = generation, value
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._file is not None:
+            self._file.close()
