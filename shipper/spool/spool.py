@@ -135,8 +135,11 @@ class Spool:
 
     def subscribe(self, name: str) -> Subscription:
         """The view of a sink that was named at the opening."""
-        reader = Reader(self._disk, self._log, self._recent, self._report)
-        self._subscriptions[name] = subscription = Subscription(self, reader, self._log.cursors[name])
+
+        def new_reader() -> Reader:
+            return Reader(self._disk, self._log, self._recent, self._report)
+
+        self._subscriptions[name] = subscription = Subscription(self, new_reader, self._log.cursors[name])
         return subscription
 
     def segment_ends(self) -> dict[int, int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from shipper.sinks.base import Item
@@ -14,17 +15,19 @@ if TYPE_CHECKING:
     from shipper.spool.spool import Spool
 
 _STEPS: Final = 256
+_FORWARD: Final = 1024 * 1024
 
 
 class Subscription:
     """One sink's reader and cursor. Belongs to the event loop's thread."""
 
-    def __init__(self, spool: "Spool", reader: Reader, cursor: Cursor) -> None:
+    def __init__(self, spool: "Spool", new_reader: Callable[[], Reader], cursor: Cursor) -> None:
         self._spool = spool
-        self._reader = reader
+        self._new_reader = new_reader
+        self._reader = new_reader()
         self._cursor = cursor
-        self._unacked: deque[tuple[int, Position, int]] = deque()
-        """(next number, place behind it, the frame's check) of what was read and not acknowledged."""
+        self._unacked: deque[tuple[int, Position]] = deque()
+        """(next number, place behind it) of what was read and not acknowledged."""
         self._more = asyncio.Event()
         self._skip_to = 0
         self.rewind()
@@ -96,42 +99,54 @@ class Subscription:
         if read.item is None:
             self._pass(read)
             return None
-        body = read.item.body
-        self._unacked.append((read.next, read.after, body.check if isinstance(body, Frame) else 0))
+        self._unacked.append((read.next, read.after))
         if read.next <= self._skip_to:
-            self.ack(read.next)
+            body = read.item.body
+            self.ack(read.next, body.check if isinstance(body, Frame) else 0)
             return None
         return read.item
 
     def _pass(self, read: Read) -> None:
         """An entry without a number is passed together with the item before it."""
         if self._unacked:
-            seq, _, crc = self._unacked[-1]
-            self._unacked[-1] = (seq, read.after, crc)
+            self._unacked[-1] = (self._unacked[-1][0], read.after)
         else:
             self._move(CursorValue(self.cursor, read.after, self.cursor_crc))
 
-    def ack(self, next_seq: int) -> None:
-        """Everything before ``next_seq`` is safe at the far side; numbers that were not read yet are ignored."""
+    def ack(self, next_seq: int, crc: int) -> None:
+        """Everything before ``next_seq`` is safe at the far side; numbers that were not read yet are ignored.
+
+        ``crc``: ``Frame.check`` of frame ``next_seq - 1`` as it was sent; 0 where it is not known.
+        """
         moved = None
         while self._unacked and self._unacked[0][0] <= next_seq:
             moved = self._unacked.popleft()
         if moved is not None:
-            self._move(CursorValue(*moved))
+            self._move(CursorValue(moved[0], moved[1], crc))
 
     def _move(self, value: CursorValue) -> None:
         before = self._cursor.value.position.segment
         self._cursor.place(value)
         self._spool.cursor_moved(new_segment=value.position.segment != before)
 
-    def forward(self, seq: int) -> None:
-        """The far side has everything before ``seq``: it is read over, and the cursor moves as it is."""
-        self._skip_to = max(self._skip_to, seq)
+    async def forward(self, seq: int) -> None:
+        """The far side has everything before ``seq``: read over it, and move the cursor behind it.
+
+        Called before ``read``, right after ``rewind``. Numbers that this spool has not given are left alone.
+        :raises SpoolFailed: the disk cannot read them.
+        """
+        self._skip_to = min(seq, self._spool.next_seq)
+        while self._reader.next < self._skip_to and not self._reader.at_end:
+            for read in await asyncio.to_thread(self._steps, _FORWARD, from_disk=True):
+                if self._take(read) is not None:  # a gap that reaches beyond it
+                    self.rewind()
+                    return
 
     def rewind(self) -> None:
-        """Read again from the cursor. Nobody may be reading at the same time."""
+        """Read again from the cursor. A ``read`` that was cancelled may still be at work: it keeps its own reader."""
         self._unacked.clear()
         value = self._cursor.value
+        self._reader = self._new_reader()
         self._reader.seek(value.position, value.seq)
 
     def wake(self) -> None:
