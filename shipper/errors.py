@@ -68,3 +68,7 @@ class SpoolLocked(SpoolError):
 
 class SpoolFailed(SpoolError):
     """The disk refused a write or a sync; nothing after it may be acknowledged."""
+
+
+class AdminError(ShipperError):
+    """The admin port cannot be opened."""
