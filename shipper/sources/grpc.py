@@ -1,0 +1,282 @@
+"""The ``grpc`` source: the collector's side of the wire (proto/shipper/v1/ingest.proto).
+
+One handler runs for each connection; ``shipper.wire.session`` holds what it does with frames. Here stands what belongs
+to gRPC: the server, the order of Hello, Welcome and frames, one connection a stream, and how a connection ends.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, Final, TypeAlias, cast
+
+from google.protobuf.message import DecodeError
+
+from shipper.errors import ShipperError, SourceError
+from shipper.log import get_logger
+from shipper.sources.base import Intake, Source
+from shipper.v1 import ingest_pb2 as pb
+from shipper.wire import handshake
+from shipper.wire.budget import BUDGET, ReceiveBudget
+from shipper.wire.channel import ACK_INTERVAL, METHOD, SERVER_OPTIONS, aio, grpc, split_address
+from shipper.wire.refusal import Refusal
+from shipper.wire.session import TICK, HopIntake, Session, refusal_of
+
+log = get_logger("grpc")
+
+_STATUS: Final = {
+    pb.Refused.TOO_LARGE: grpc.StatusCode.OUT_OF_RANGE,
+    pb.Refused.DAMAGED: grpc.StatusCode.DATA_LOSS,
+    pb.Refused.UNSUPPORTED: grpc.StatusCode.UNIMPLEMENTED,
+    pb.Refused.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
+    pb.Refused.OVERLOADED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    pb.Refused.STOPPING: grpc.StatusCode.UNAVAILABLE,
+    pb.Refused.SPOOL_FAILED: grpc.StatusCode.UNAVAILABLE,
+    pb.Refused.REPLACED: grpc.StatusCode.ABORTED,
+}
+_EVERY: Final = 60.0
+"""Seconds between two log lines about one peer."""
+_LAST_WORD: Final = 5.0
+"""Seconds that a sender has to take the reason for its end."""
+
+_Context: TypeAlias = "aio.ServicerContext[bytes, pb.ShipResponse]"
+
+
+class GrpcSource(Source):
+    """Take frames from other shippers, agents or relays, over gRPC.
+
+    A frame is acknowledged to its sender after it is durable in this shipper's own spool.
+    """
+
+    listen: str = "0.0.0.0:7420"
+    """Address and port to listen on: ``0.0.0.0:7420``, ``[::]:7420``, ``127.0.0.1:7420``."""
+
+    ack_interval: ClassVar[float] = ACK_INTERVAL
+    """Seconds: an Ack goes out at least so often."""
+    hello_timeout: ClassVar[float] = 10.0
+    """Seconds that a new connection has for its Hello."""
+    stop_grace: ClassVar[float] = 5.0
+    """Seconds that connections have at shutdown for their last Ack."""
+    budget_bytes: ClassVar[int] = BUDGET
+    """Bytes received and not durable yet, over all connections."""
+
+    def setup(self) -> None:
+        """:raises ValueError: ``listen`` is not an address."""
+        split_address(self.listen)
+        self.port = 0
+        self.serving = False
+        self._sessions: dict[bytes, Session] = {}
+        self._stopping = False
+
+    async def run(self, intake: Intake, *, once: bool) -> None:
+        """Serve until cancelled. With ``once`` nothing is there to be read at the start: it returns at once.
+
+        :raises SourceError: the address cannot be listened on.
+        """
+        if once:
+            return
+        self._stopping = False
+        self._sessions = {}
+        self._budget = ReceiveBudget(self.budget_bytes)
+        self._intake = cast(HopIntake, intake)
+        self._handlers: set[asyncio.Task[Any]] = set()
+        server = aio.server(options=SERVER_OPTIONS)
+        self.port = self._bind(server)
+        server.add_generic_rpc_handlers((_Methods(self._ship),))
+        try:
+            await server.start()
+            self.serving = True
+            while True:
+                await asyncio.sleep(TICK)
+                now = time.monotonic()
+                for stream, session in list(self._sessions.items()):
+                    if session.finished.is_set():
+                        del self._sessions[stream]
+                    else:
+                        session.tick(now, self.ack_interval)
+        finally:
+            self.serving = False
+            await self._stop(server)
+
+    def describe(self) -> str:
+        """The address, with the port that was given where the config says 0."""
+        return f"listening on {self.listen.rpartition(':')[0]}:{self.port}"
+
+    def _bind(self, server: aio.Server) -> int:
+        try:
+            port = server.add_insecure_port(self.listen)
+        except RuntimeError as error:
+            raise SourceError(f"cannot listen on {self.listen}: {_why_not(self.listen)}") from error
+        if port == 0:
+            raise SourceError(f"cannot listen on {self.listen}: {_why_not(self.listen)}")
+        return port
+
+    async def _stop(self, server: aio.Server) -> None:
+        """Take no new connection, let what is queued become durable, acknowledge it, close."""
+        self._stopping = True
+        stopped = asyncio.ensure_future(server.stop(self.stop_grace))
+        for handler in list(self._handlers):
+            handler.cancel()
+        await stopped
+
+    async def _ship(self, _requests: object, context: _Context) -> None:
+        """One connection, from Hello to its end."""
+        handler = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._handlers.add(handler)
+        session: Session | None = None
+        try:
+            hello = await self._hello(context)
+            session = await self._open(hello, handler, context)
+            await self._serve(session, context)
+        except asyncio.CancelledError:
+            if session is not None and session.ended is not None:
+                refusal = session.ended
+            elif self._stopping:
+                refusal = Refusal(pb.Refused.STOPPING, "the collector is stopping")
+                if session is not None:
+                    await session.drained()
+            else:
+                raise  # the sender is gone
+        except Refusal as error:
+            refusal = error
+        except ShipperError as error:
+            refusal = refusal_of(error)
+        except aio.BaseError:
+            return  # the connection broke under a write
+        else:
+            return
+        finally:
+            self._handlers.discard(handler)
+            if session is not None:
+                session.close()
+        await self._refuse(refusal, session, context)
+
+    async def _hello(self, context: _Context) -> pb.Hello:
+        if self._stopping:
+            raise Refusal(pb.Refused.STOPPING, "the collector is stopping")
+        try:
+            async with asyncio.timeout(self.hello_timeout):
+                request = await _read(context)
+        except TimeoutError as error:
+            raise Refusal(pb.Refused.PROTOCOL, f"no Hello came within {self.hello_timeout:g} s") from error
+        if request is None or request.WhichOneof("message") != "hello":
+            raise Refusal(pb.Refused.PROTOCOL, "the first message is not a Hello")
+        handshake.check_hello(request.hello)
+        return request.hello
+
+    async def _open(self, hello: pb.Hello, handler: "asyncio.Task[Any]", context: _Context) -> Session:
+        """Take the place of the stream's connection, once nothing of the old one is on its way any more."""
+        while (old := self._sessions.get(hello.stream)) is not None:
+            if not old.finished.is_set():
+                handshake.check_opening(hello, old)
+                old.end(Refusal(pb.Refused.REPLACED, "a newer connection of the same stream took over"))
+                await old.finished.wait()
+            if self._sessions.get(hello.stream) is old:
+                break  # else another Hello was faster: it is now the old one
+
+        async def send(ack: pb.Ack) -> bool:
+            try:
+                await context.write(pb.ShipResponse(ack=ack))
+            except aio.BaseError:
+                return False  # the connection is gone; the reader sees it too
+            return True
+
+        session = Session(hello, self._intake, self._budget, send, handler.cancel)
+        self._sessions[hello.stream] = session
+        return session
+
+    async def _serve(self, session: Session, context: _Context) -> None:
+        """Welcome the sender and take what it sends until it closes its side, then acknowledge the rest."""
+        hello = session.hello
+        mark = self._intake.mark(hello.stream)
+        if mark is not None:
+            handshake.check_opening(hello, mark)
+            handshake.check_history(hello, mark)
+        answer = handshake.welcome(hello, mark, session.window)
+        session.start(answer.next)
+        await context.write(pb.ShipResponse(welcome=answer))
+        stream = hello.stream.hex()
+        log.info(
+            "a sender connected", peer=context.peer(), stream=stream, next=answer.next, every=_EVERY, key=("up", stream)
+        )
+        while True:
+            await self._budget.room()
+            request = await _read(context)
+            if request is None:
+                break
+            match request.WhichOneof("message"):
+                case "frames":
+                    await session.frames(request.frames)
+                case "gap":
+                    await session.gap(request.gap)
+                case _:
+                    raise Refusal(pb.Refused.PROTOCOL, "a message that is neither Frames nor Gap came after Hello")
+        await session.drained()
+
+    async def _refuse(self, refusal: Refusal, session: Session | None, context: _Context) -> None:
+        """Tell the sender why, and the log; ends the call."""
+        peer = context.peer()
+        host = peer.rpartition(":")[0]
+        say = log.info if refusal.reason in (pb.Refused.STOPPING, pb.Refused.REPLACED) else log.warning
+        say("a connection was refused", peer=peer, reason=refusal.name, why=str(refusal), every=_EVERY, key=host)
+        try:
+            async with asyncio.timeout(_LAST_WORD):
+                if session is not None:
+                    await session.silent()
+                await context.write(pb.ShipResponse(refused=pb.Refused(reason=refusal.reason, text=str(refusal))))
+        except TimeoutError:
+            pass  # the sender reads nothing; the status still ends the call
+        except aio.BaseError:
+            return  # the sender is gone
+        await context.abort(_STATUS.get(refusal.reason, grpc.StatusCode.FAILED_PRECONDITION), str(refusal))
+
+
+async def _read(context: _Context) -> pb.ShipRequest | None:
+    """The next message; None where the sender closed its side, or is gone.
+
+    :raises Refusal: the bytes are not a message.
+    """
+    data = await context.read()
+    if not isinstance(data, bytes):
+        return None
+    try:
+        return pb.ShipRequest.FromString(data)
+    except DecodeError as error:
+        raise Refusal(pb.Refused.PROTOCOL, "a message that is not a ShipRequest") from error
+
+
+async def _stranger(_requests: object, context: _Context) -> None:
+    """Whoever speaks gRPC or HTTP/2 but asks for something else."""
+    peer = context.peer()
+    host = peer.rpartition(":")[0]
+    log.warning("a connection was refused", peer=peer, why="it asks for another service", every=_EVERY, key=host)
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"this is a shipper collector; it serves {METHOD} only")
+
+
+class _Methods(grpc.GenericRpcHandler):
+    """Finds the handler of a method. Messages come as bytes: what is not a message is refused by ``_read``."""
+
+    def __init__(self, ship: Callable[[object, _Context], Awaitable[None]]) -> None:
+        def streaming(behaviour: Callable[[object, _Context], Awaitable[None]]) -> "grpc.RpcMethodHandler[Any, Any]":
+            serializer = pb.ShipResponse.SerializeToString
+            return grpc.stream_stream_rpc_method_handler(behaviour, response_serializer=serializer)
+
+        self._ship = streaming(ship)
+        self._stranger = streaming(_stranger)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
+        return self._ship if handler_call_details.method == METHOD else self._stranger
+
+
+def _why_not(listen: str) -> str:
+    """Why an address cannot be listened on: gRPC keeps the reason for itself, so ask the system again."""
+    try:
+        host, port = split_address(listen)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except OSError as error:
+        return error.strerror or str(error)
+    return "gRPC refused it"

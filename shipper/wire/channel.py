@@ -1,0 +1,87 @@
+"""Constants of the protocol, and how gRPC is set up on both sides.
+
+Import grpc through this module only: some of its settings are read from the environment at its first import.
+"""
+
+import os
+from typing import Any, Final
+
+# gRPC's core writes to stderr on its own, past every log setting ("Failed to add port to server ..."). All that matters
+# here comes back as an exception and is logged as one sentence. An operator who sets the variable gets the noise.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+# shipper never forks after start; the fork handlers would only cost time and print warnings.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+import grpc
+from grpc import aio
+
+PROTOCOL: Final = 1
+"""The protocol version of ingest.proto."""
+METHOD: Final = "/shipper.v1.Ingest/Ship"
+MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
+"""Every collector takes frames of this length."""
+MAX_MESSAGE_BYTES: Final = MAX_FRAME_BYTES + 64 * 1024
+"""A message may hold one frame of the largest length and what the encoding adds."""
+ACK_INTERVAL: Final = 5.0
+"""Seconds: a collector sends an Ack at least so often."""
+ACK_DEADLINE: Final = 15.0
+"""Seconds: a sender that saw no Ack for so long gives the channel up."""
+
+_KEEPALIVE: Final[list[tuple[str, Any]]] = [
+    # Pings find a dead transport also while it has unsent data (they set TCP_USER_TIMEOUT); the Ack deadline finds a
+    # dead application. The timeout covers a link that is slow, not dead.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+
+CHANNEL_OPTIONS: Final[list[tuple[str, Any]]] = [
+    *_KEEPALIVE,
+    # Subchannels are shared in the process by default: a new channel would get the half-dead connection of the old
+    # one back, or its reconnect backoff (up to 120 s) on top of ours.
+    ("grpc.use_local_subchannel_pool", 1),
+    # Retries keep a copy of what was written. A stream with acknowledgements repeats by itself.
+    ("grpc.enable_retries", 0),
+    # Addresses are connected to as they are written, whatever HTTP_PROXY says about web traffic.
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+]
+
+SERVER_OPTIONS: Final[list[tuple[str, Any]]] = [
+    *_KEEPALIVE,
+    # On by default: a second collector would start without an error and silently take half of the connections.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    # Without these a peer that connects and says nothing stays for two minutes, or for ever.
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 60_000),
+]
+
+__all__ = [
+    "ACK_DEADLINE",
+    "ACK_INTERVAL",
+    "CHANNEL_OPTIONS",
+    "MAX_FRAME_BYTES",
+    "MAX_MESSAGE_BYTES",
+    "METHOD",
+    "PROTOCOL",
+    "SERVER_OPTIONS",
+    "aio",
+    "grpc",
+    "split_address",
+]
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Host and port of ``host:port``, ``1.2.3.4:7420`` or ``[::1]:7420``.
+
+    :raises ValueError: the text is none of these.
+    """
+    host, colon, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or not bare or "/" in bare or (":" in bare and bare == host):
+        raise ValueError(f"{text!r} is not an address; write host:port, as in collector:7420 or [::1]:7420")
+    if not (port.isascii() and port.isdigit() and int(port) < 65536):
+        raise ValueError(f"{text!r} has no port; write host:port, as in collector:7420")
+    return bare, int(port)

@@ -1,0 +1,220 @@
+"""The sender's side of one connection.
+
+When it breaks, by whatever side or because no Ack came within the deadline, the reading task keeps the reason, and
+``send`` and ``broken`` raise it. Exceptions of grpc are translated here and go no further.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from shipper.errors import SinkError, SinkUnavailable
+from shipper.sinks.base import Gap, Item, Outlet
+from shipper.v1 import ingest_pb2 as pb
+from shipper.v1.ingest_pb2_grpc import IngestStub
+from shipper.version import VERSION
+from shipper.wire.channel import CHANNEL_OPTIONS, PROTOCOL, aio, grpc
+from shipper.wire.refusal import refused_error
+from shipper.wire.window import MESSAGE_BYTES, Window, cut, request, size_of
+
+_FINAL: Final = frozenset(
+    {
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.OUT_OF_RANGE,
+    }
+)
+"""Status codes that the same attempt would get again."""
+_BROKEN: Final = (grpc.RpcError, aio.BaseError, asyncio.InvalidStateError)
+"""What a write raises on a call that ended."""
+
+
+class Connection:
+    """One channel with one call on it, and the task that reads its Acks."""
+
+    def __init__(self, address: str, outlet: Outlet, ack_deadline: float, *, compare: bool) -> None:
+        self._address = address
+        self._outlet = outlet
+        self._ack_deadline = ack_deadline
+        self._compare = compare
+        """Whether checks of frames can be compared: a ``where`` encodes frames anew, so that theirs may change."""
+        self._channel = aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._call: Any = None
+        self._window = Window(0, 0)
+        self._changed = asyncio.Event()
+        """Set whenever an Ack came or the connection broke."""
+        self._reader: asyncio.Task[None] | None = None
+        self._error: SinkError | None = None
+        self._gone = asyncio.Event()
+        self._held: pb.FramePosition | None = None
+        """The collector's last frame, as long as it is to be compared with ours."""
+
+    async def open(self) -> int:
+        """Hello, Welcome; return the number to go on with.
+
+        :raises SinkError: it did not work out.
+        """
+        outlet = self._outlet
+        hello = pb.Hello(
+            stream=outlet.stream,
+            epoch=outlet.epoch,
+            incarnation=outlet.incarnation,
+            protocol=PROTOCOL,
+            agent_version=VERSION,
+            labels={name: str(value) for name, value in outlet.labels.items()},
+            floor=outlet.cursor,
+            floor_check=outlet.cursor_crc if self._compare else 0,
+        )
+        # The stub is typed for the blocking API; the channel makes its calls the ones of grpc.aio.
+        self._call = IngestStub(self._channel).Ship()  # type: ignore[no-untyped-call]
+        with suppress(*_BROKEN):  # the reason comes with the read
+            await self._call.write(pb.ShipRequest(hello=hello))
+        response = await self._read()
+        if response.WhichOneof("message") != "welcome":
+            raise SinkError(f"{self._address} did not answer with Welcome: it breaks the protocol")
+        start = self._judge(response.welcome)
+        self._window = Window(response.welcome.window_bytes, start)
+        self._reader = asyncio.get_running_loop().create_task(self._read_acks())
+        return start
+
+    def _judge(self, welcome: pb.Welcome) -> int:
+        """Where to go on after this Welcome.
+
+        :raises SinkError: the collector's history of the stream is not ours.
+        """
+        outlet, last = self._outlet, welcome.last
+        if welcome.protocol != PROTOCOL or welcome.next < outlet.cursor:
+            raise SinkError(f"{self._address} answered with a Welcome that breaks the protocol")
+        diverged = welcome.next > outlet.next_seq
+        if self._compare and welcome.HasField("last") and last.check and last.number + 1 == welcome.next:
+            if last.number >= outlet.cursor:
+                self._held = last
+            elif outlet.cursor_crc:
+                diverged = diverged or last.check != outlet.cursor_crc
+        if diverged:
+            raise self._diverged(welcome.next - 1)
+        return welcome.next if self._held is None else last.number
+
+    async def send(self, items: Sequence[Item]) -> None:
+        """Send items in order; waits while the window is full. Cancelling it breaks the connection.
+
+        :raises SinkError: the connection is gone; retriable where connecting again can help.
+        """
+        window = self._window
+        at = 0 if self._held is None else self._compared(items)
+        self._check()
+        while at < len(items):
+            if not window.fits(size_of(items[at])):
+                self._changed.clear()
+                await self._changed.wait()
+                self._check()
+                continue
+            end = cut(items, at, min(MESSAGE_BYTES, window.limit - window.unacked))
+            group = items[at:end]
+            window.sent(group[-1].next, sum(map(size_of, group)))
+            await self._write(request(group))
+            at = end
+
+    async def broken(self) -> None:
+        """Wait until the connection is gone.
+
+        :raises SinkError: why; always.
+        """
+        await self._gone.wait()
+        self._check()
+
+    async def close(self) -> None:
+        """Give everything back."""
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait([self._reader])
+        await self._channel.close()
+
+    def _compared(self, items: Sequence[Item]) -> int:
+        """Compare the collector's last frame with ours; return how many items are done with.
+
+        :raises SinkError: they are two frames.
+        """
+        held, first = self._held, items[0]
+        self._held = None
+        if held is None or first.seq > held.number or first.next != held.number + 1:
+            return 0  # a gap that goes further stands there: it is sent whole
+        if not isinstance(first.body, Gap) and first.body.check != held.check:
+            raise self._diverged(held.number)
+        self._window.next = first.next
+        self._outlet.acked(first.next)
+        return 1
+
+    def _diverged(self, number: int) -> SinkError:
+        return SinkError(
+            f"{self._address} holds another frame {number} of stream {self._outlet.stream.hex()} than this spool: "
+            "the data directory was restored from a backup, or copied"
+        )
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    async def _write(self, message: pb.ShipRequest) -> None:
+        try:
+            await self._call.write(message)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Not this task: gRPC says so when the call was given up by the reader.
+        except _BROKEN:
+            pass  # the reader learns why
+        else:
+            return
+        await self._gone.wait()
+        self._check()
+
+    async def _read(self) -> pb.ShipResponse:
+        """:raises SinkError: the call ended, or the collector ends it."""
+        try:
+            response = await self._call.read()
+        except aio.AioRpcError as error:
+            kind = SinkError if error.code() in _FINAL else SinkUnavailable
+            raise kind(f"{self._address}: {error.code().name}: {error.details()}") from error
+        if response is aio.EOF:
+            raise SinkUnavailable(f"{self._address} closed the connection")
+        if not isinstance(response, pb.ShipResponse):
+            raise SinkError(f"{self._address} sent something that is not a ShipResponse")
+        if response.WhichOneof("message") == "refused":
+            raise refused_error(response.refused, self._address)
+        return response
+
+    async def _read_acks(self) -> None:
+        """Run until the connection breaks, and keep why."""
+        error: SinkError
+        try:
+            while True:
+                async with asyncio.timeout(self._ack_deadline):
+                    response = await self._read()
+                self._acked(response)
+        except TimeoutError:
+            error = SinkUnavailable(f"{self._address} acknowledged nothing for {self._ack_deadline:g} s")
+        except SinkError as failure:
+            error = failure
+        self._error = error
+        self._call.cancel()
+        self._gone.set()
+        self._changed.set()
+
+    def _acked(self, response: pb.ShipResponse) -> None:
+        if response.WhichOneof("message") != "ack":
+            raise SinkError(f"{self._address} sent something that is not an Ack: it breaks the protocol")
+        ack, window = response.ack, self._window
+        window.limit = ack.window_bytes
+        self._changed.set()
+        if self._held is not None:
+            return  # it repeats what Welcome said
+        if ack.next > window.next:
+            raise SinkError(f"{self._address} acknowledged {ack.next}, but only {window.next} was sent")
+        window.acked(ack.next)
+        self._outlet.acked(ack.next)

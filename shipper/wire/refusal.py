@@ -1,0 +1,36 @@
+"""Why a collector ends a connection, and what that means to the sender."""
+
+from typing import Final
+
+from shipper.errors import ProtocolError, SinkError, SinkUnavailable
+from shipper.v1.ingest_pb2 import Refused
+
+_TRY_AGAIN: Final = frozenset(
+    {Refused.DAMAGED, Refused.OVERLOADED, Refused.STOPPING, Refused.SPOOL_FAILED, Refused.REPLACED}
+)
+
+
+class Refusal(ProtocolError):
+    """The collector does not go on with a connection; ``reason`` and the text travel to the sender as Refused."""
+
+    def __init__(self, reason: Refused.Reason, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+    @property
+    def name(self) -> str:
+        """The reason's name: ``PROTOCOL``."""
+        return Refused.Reason.Name(self.reason)
+
+    @property
+    def transient(self) -> bool:
+        """Whether the sender may try the same again."""
+        return self.reason in _TRY_AGAIN
+
+
+def refused_error(refused: Refused, address: str) -> SinkError:
+    """The sender's error for a Refused; retriable when trying again can help."""
+    known = refused.reason in Refused.Reason.values()
+    name = Refused.Reason.Name(refused.reason) if known else str(refused.reason)
+    kind = SinkUnavailable if refused.reason in _TRY_AGAIN else SinkError
+    return kind(f"{address} refused the connection ({name}): {refused.text}")

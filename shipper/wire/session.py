@@ -1,0 +1,286 @@
+"""The collector's side of one connection: what came in, what of it is durable, what is acknowledged. Without gRPC.
+
+1. Frames are taken in order, and pipelined: a take returns when the frame is queued in the spool, not when it is
+   durable. ``expected`` is the next number to take, ``durable`` the next to acknowledge.
+2. Nothing is acknowledged whose receipt has not resolved, nor anything after it.
+3. When the connection ends, a take that has not returned is discarded; what is queued stays queued. ``finished``
+   says that none of it is on its way any more: only then another connection of the stream may ask where it stands.
+4. No task and no timer exists for an idle connection: a task sends Acks while there are some to send, and the
+   source's one ticker calls ``tick``.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol, cast
+
+from shipper.batch import Batch, Upstream
+from shipper.errors import FrameError, FutureFormat, ProtocolError
+from shipper.sinks.base import Gap
+from shipper.sources.base import Intake, Receipt
+from shipper.spool.frame import decode
+from shipper.v1 import ingest_pb2 as pb
+from shipper.wire.budget import LARGEST, ReceiveBudget
+from shipper.wire.channel import MAX_FRAME_BYTES
+from shipper.wire.handshake import Mark
+from shipper.wire.refusal import Refusal
+
+TICK: Final = 1.0
+"""Seconds between two calls of ``tick``."""
+
+
+class HopIntake(Intake, Protocol):
+    """The intake of a source whose batches come from another shipper's spool."""
+
+    def mark(self, stream: bytes) -> Mark | None:
+        """How far the spool has this stream, durably."""
+        ...
+
+    async def take_gap(self, upstream: Upstream, gap: Gap, labels: dict[str, Any]) -> Receipt:
+        """Append a gap in place of frames; as ``take``."""
+        ...
+
+
+class Session:
+    """One connection of one stream, from its Hello on. Called on the event loop only."""
+
+    __slots__ = (
+        "_ack_task",
+        "_ack_wanted",
+        "_blocked_since",
+        "_budget",
+        "_busy",
+        "_closed",
+        "_failed",
+        "_intake",
+        "_last_ack",
+        "_pending",
+        "_quiet_ticks",
+        "_send",
+        "durable",
+        "ended",
+        "expected",
+        "finished",
+        "hello",
+        "on_failure",
+    )
+
+    def __init__(
+        self,
+        hello: pb.Hello,
+        intake: HopIntake,
+        budget: ReceiveBudget,
+        send: Callable[[pb.Ack], Awaitable[bool]],
+        on_failure: Callable[[], object],
+    ) -> None:
+        """``send`` writes an Ack and says whether it could; ``on_failure`` is called when ``ended`` was set."""
+        self.hello = hello
+        self.expected = 0
+        self.durable = 0
+        self.ended: Refusal | None = None
+        """Why the connection must end."""
+        self.finished = asyncio.Event()
+        self.on_failure = on_failure
+        self._intake = intake
+        self._budget = budget
+        self._send = send
+        self._pending: deque[tuple[int, int, asyncio.Future[int]]] = deque()
+        self._ack_wanted = False
+        self._ack_task: asyncio.Task[None] | None = None
+        self._last_ack = time.monotonic()
+        self._closed = False
+        self._busy = False
+        self._quiet_ticks = 0
+        budget.connected += 1
+        self._blocked_since: float | None = None
+        self._failed = False
+
+    @property
+    def epoch(self) -> int:
+        """The sender's."""
+        return self.hello.epoch
+
+    @property
+    def incarnation(self) -> bytes:
+        """The sender's."""
+        return self.hello.incarnation
+
+    @property
+    def window(self) -> int:
+        """The window that this connection gets now, in bytes."""
+        return self._budget.window(busy=self._busy)
+
+    def start(self, expected: int) -> None:
+        """Begin at this number, which a Welcome names."""
+        self.expected = self.durable = expected
+
+    async def frames(self, message: pb.Frames) -> None:
+        """Take a message's frames.
+
+        :raises Refusal: one of them cannot be taken; those before it are.
+        :raises ShipperError: the spool takes nothing any more.
+        """
+        frames = list(message.frames)
+        held = sum(map(len, frames))
+        self._budget.use(held)
+        self._set_busy(busy=True)
+        try:
+            for number, raw in enumerate(frames, message.first):
+                if number > self.expected:
+                    raise _unexpected(f"frame {number}", self.expected)
+                if number == self.expected:
+                    receipt = await self._take(number, raw)
+                    held -= len(raw)
+                    self._queued(number + 1, len(raw), receipt)
+                else:
+                    self._want_ack()
+        finally:
+            self._budget.release(held)
+
+    async def gap(self, message: pb.Gap) -> None:
+        """Take a gap.
+
+        :raises Refusal: it does not belong here.
+        :raises ShipperError: the spool takes nothing any more.
+        """
+        if message.first > self.expected or message.last < message.first:
+            raise _unexpected(f"a gap {message.first}..{message.last}", self.expected)
+        if message.last < self.expected:
+            self._want_ack()
+            return
+        records = message.records if message.HasField("records") else -1
+        gap = Gap(message.first, message.last, records, message.reason)
+        self._blocked_since = time.monotonic()
+        receipt = await self._intake.take_gap(self._upstream(message.first, 0), gap, dict(self.hello.labels))
+        self._queued(message.last + 1, 0, receipt)
+
+    async def drained(self) -> None:
+        """Wait until everything taken is durable and acknowledged.
+
+        :raises Refusal: the spool failed.
+        """
+        while self._pending:
+            await asyncio.wait([self._pending[-1][2]])
+            await asyncio.sleep(0)  # the receipt's own callbacks have run after this
+        if self._failed and self.ended is not None:
+            raise self.ended
+        await self.silent()
+
+    async def silent(self) -> None:
+        """Wait until no Ack is being written: gRPC takes one write at a time."""
+        while self._ack_task is not None:
+            await asyncio.wait([self._ack_task])
+
+    def tick(self, now: float, ack_interval: float) -> None:
+        """Called every ``TICK`` seconds of the monotonic clock."""
+        if self._pending or not self._busy:
+            self._quiet_ticks = 0
+        else:
+            self._quiet_ticks += 1
+            if self._quiet_ticks > 1:
+                self._set_busy(busy=False)
+        if now - self._last_ack > ack_interval - 2 * TICK:
+            self._want_ack()
+
+    def end(self, why: Refusal) -> None:
+        """End the connection for a reason that its sender is told."""
+        if self.ended is None and not self._closed:
+            self.ended = why
+            self.on_failure()
+
+    def close(self) -> None:
+        """The connection is gone, or about to be: acknowledge nothing more. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._set_busy(busy=False)
+        self._budget.connected -= 1
+        if not self._pending:
+            self.finished.set()
+
+    def _set_busy(self, *, busy: bool) -> None:
+        if busy != self._busy:
+            self._busy = busy
+            self._budget.busy += 1 if busy else -1
+
+    def _upstream(self, number: int, check: int) -> Upstream:
+        hello = self.hello
+        return Upstream(hello.stream, number, hello.epoch, hello.incarnation, check, hello.floor)
+
+    async def _take(self, number: int, raw: bytes) -> Receipt:
+        if len(raw) > MAX_FRAME_BYTES:
+            text = f"frame {number} is {len(raw)} bytes long; the limit is {MAX_FRAME_BYTES}"
+            raise Refusal(pb.Refused.TOO_LARGE, text)
+        try:
+            frame = decode(raw)
+            frame.verify()
+            ranges = frame.meta.ranges
+        except FutureFormat as error:
+            raise Refusal(pb.Refused.UNSUPPORTED, f"frame {number}: {error}") from error
+        except FrameError as error:
+            raise Refusal(pb.Refused.DAMAGED, f"frame {number}: {error}") from error
+        upstream = self._upstream(number, frame.check)
+        batch = Batch(self._intake.name, frame.labels, frame, ranges, frame.read_at, upstream=upstream)
+        self._blocked_since = time.monotonic()
+        return cast(Receipt, await self._intake.take(lambda: batch))  # None only where the lambda gave None
+
+    def _queued(self, after: int, size: int, receipt: Receipt) -> None:
+        self._blocked_since = None
+        self.expected = after
+        self._pending.append((after, size, receipt.durable))
+        receipt.durable.add_done_callback(self._settled)
+
+    def _settled(self, _: "asyncio.Future[int]") -> None:
+        pending = self._pending
+        while pending and pending[0][2].done():
+            after, size, durable = pending.popleft()
+            self._budget.release(size)
+            if self._failed:
+                continue
+            error = None if durable.cancelled() else durable.exception()
+            if durable.cancelled() or error is not None:
+                self._failed = True  # nothing after it may be acknowledged either
+                self.end(refusal_of(error))
+            else:
+                self.durable = after
+        if self._closed:
+            if not pending:
+                self.finished.set()
+        else:
+            self._want_ack()
+
+    def _want_ack(self) -> None:
+        self._ack_wanted = True
+        if self._ack_task is None and not self._closed:
+            self._ack_task = asyncio.get_running_loop().create_task(self._send_acks())
+
+    async def _send_acks(self) -> None:
+        """Send Acks as long as there is news: what became durable while one was being written goes into the next."""
+        try:
+            while self._ack_wanted and not self._closed:
+                self._ack_wanted = False
+                self._last_ack = now = time.monotonic()
+                window = self.window
+                reason = pb.Ack.REASON_UNSPECIFIED
+                if self._blocked_since is not None and now - self._blocked_since > TICK:
+                    reason = pb.Ack.SPOOL_FULL
+                elif window < LARGEST:
+                    reason = pb.Ack.SHARED
+                if not await self._send(pb.Ack(next=self.durable, window_bytes=window, reason=reason)):
+                    break
+        finally:
+            self._ack_task = None
+
+
+def _unexpected(what: str, expected: int) -> Refusal:
+    return Refusal(pb.Refused.PROTOCOL, f"{what} came where {expected} was expected")
+
+
+def refusal_of(error: BaseException | None) -> Refusal:
+    """What a sender is told when its frame could not become durable; None: it was discarded."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, ProtocolError):
+        return Refusal(pb.Refused.PROTOCOL, str(error))
+    return Refusal(pb.Refused.SPOOL_FAILED, f"the collector could not keep a frame: {error or 'it was discarded'}")

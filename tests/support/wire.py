@@ -1,0 +1,232 @@
+"""Both ends of the wire in memory: a spool that says when something is durable, and a sender's delivery."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from shipper.batch import Batch, Payload, SourceRange, Upstream
+from shipper.errors import SinkUnavailable
+from shipper.sinks.base import Gap, Item
+from shipper.sinks.grpc import GrpcSink
+from shipper.sources.grpc import GrpcSource
+from shipper.spool.frame import Frame, FrameMeta, decode, draft
+
+STREAM: Final = bytes(range(16))
+INCARNATION: Final = b"i" * 16
+DEADLINE: Final = 20.0
+"""Seconds after which a condition that does not come true fails a test."""
+
+
+async def until(condition: Callable[[], object], what: str = "") -> None:
+    """Wait until the condition holds.
+
+    :raises AssertionError: it did not within ``DEADLINE`` seconds.
+    """
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, f"it never came true: {what or condition}"
+        await asyncio.sleep(0.002)
+
+
+def frame(seq: int, text: str = "", stream: bytes = STREAM) -> Frame:
+    """A frame of one line that names its number."""
+    line = f"{seq} {text}\n".encode()
+    meta = FrameMeta({"host": "edge-1"}, [SourceRange("app", b"g" * 16, seq * 10, seq * 10 + 10, 1, 1)])
+    raw, _ = draft(Payload.lines(line), meta, 1_700_000_000_000_000 + seq).stamp(stream, seq)
+    return decode(raw)
+
+
+def big_frame(seq: int, size: int, stream: bytes = STREAM) -> Frame:
+    """A frame of about ``size`` bytes that do not compress."""
+    noise = bytes((seq * 7919 + i * i * 31 + (i >> 3) * 17) % 251 for i in range(min(size, 4096)))
+    payload = Payload.sized([(noise * (size // len(noise) + 1))[:size]])
+    meta = FrameMeta({"host": "edge-1"}, [])
+    made = draft(payload, meta, 0)
+    made.codec, made.payload = 0, payload.data
+    from shipper.spool.frame import crc32c
+
+    made.crc = made.original_crc = crc32c(payload.data)
+    raw, _ = made.stamp(stream, seq)
+    return decode(raw)
+
+
+def items(first: int, count: int) -> list[Item]:
+    """Consecutive frames."""
+    return [Item(seq, frame(seq)) for seq in range(first, first + count)]
+
+
+@dataclass
+class MemoryMark:
+    """How far a stream is durable."""
+
+    next: int
+    epoch: int
+    incarnation: bytes
+    crc: int
+
+
+@dataclass
+class Taken:
+    """The receipt of one batch."""
+
+    upstream: Upstream
+    body: Frame | Gap
+    labels: dict[str, Any]
+    durable: "asyncio.Future[int]"
+
+
+@dataclass
+class MemoryIntake:
+    """A spool that holds what it is given in memory, and calls it durable when told to: ``hold``, then ``sync``."""
+
+    name: str = "edge"
+    labels: dict[str, Any] = field(default_factory=dict)
+    max_bytes: int = 256 * 1024
+    max_delay: float = 0.1
+    max_record: int = 1024 * 1024
+    state: Mapping[str, bytes] = field(default_factory=dict)
+    hold: bool = False
+    """Nothing becomes durable by itself."""
+    full: bool = False
+    """``take`` waits."""
+    failure: Exception | None = None
+    """What receipts fail with."""
+    entries: list[Taken] = field(default_factory=list)
+    """What is durable, in order."""
+    queued: list[Taken] = field(default_factory=list)
+    marks: dict[bytes, MemoryMark] = field(default_factory=dict)
+    takes: int = 0
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def take(self, read: Callable[[], Batch | None]) -> Taken | None:
+        batch = await asyncio.to_thread(read)
+        assert batch is not None
+        assert batch.upstream is not None
+        assert isinstance(batch.payload, Frame)
+        return await self._append(batch.upstream, batch.payload, batch.labels)
+
+    async def take_gap(self, upstream: Upstream, gap: Gap, labels: dict[str, Any]) -> Taken:
+        return await self._append(upstream, gap, labels)
+
+    def mark(self, stream: bytes) -> MemoryMark | None:
+        return self.marks.get(stream)
+
+    def lag(self, file: str, unread: int | None) -> None: ...
+
+    def lost(self, reason: str, size: int, file: str) -> None: ...
+
+    async def _append(self, upstream: Upstream, body: Frame | Gap, labels: dict[str, Any]) -> Taken:
+        async with self._lock:
+            self.takes += 1
+            while self.full:
+                await asyncio.sleep(0.002)
+            taken = Taken(upstream, body, labels, asyncio.get_running_loop().create_future())
+            self.queued.append(taken)
+            if not self.hold:
+                asyncio.get_running_loop().call_soon(self.sync)
+            return taken
+
+    def sync(self, count: int | None = None) -> None:
+        """Make what is queued durable, or the first ``count`` of it."""
+        group, self.queued = self.queued[:count], self.queued[len(self.queued[:count]) :]
+        for taken in group:
+            if self.failure is not None:
+                taken.durable.set_exception(self.failure)
+                continue
+            self._judge(taken)
+            taken.durable.set_result(len(self.entries))
+
+    def _judge(self, taken: Taken) -> None:
+        """As the spool's writer does: a lower number is a duplicate, a higher one never comes."""
+        upstream = taken.upstream
+        mark = self.marks.get(upstream.stream)
+        expected = max(mark.next if mark else 0, upstream.floor)
+        last = taken.body.last if isinstance(taken.body, Gap) else upstream.seq
+        if last < expected:
+            return
+        assert upstream.seq <= expected, f"{upstream.seq} where {expected} was expected"
+        self.entries.append(taken)
+        self.marks[upstream.stream] = MemoryMark(last + 1, upstream.epoch, upstream.incarnation, upstream.crc)
+
+    def numbers(self, stream: bytes = STREAM) -> list[int]:
+        """The numbers of a stream that are durable, in the order in which they came."""
+        found: list[int] = []
+        for taken in self.entries:
+            if taken.upstream.stream == stream:
+                last = taken.body.last if isinstance(taken.body, Gap) else taken.upstream.seq
+                found.extend(range(taken.upstream.seq, last + 1))
+        return found
+
+
+@dataclass
+class MemoryOutlet:
+    """The delivery's side of a sink: a cursor that acknowledgements move."""
+
+    name: str = "central"
+    stream: bytes = STREAM
+    epoch: int = 1
+    incarnation: bytes = INCARNATION
+    labels: dict[str, Any] = field(default_factory=lambda: {"host": "edge-1"})
+    state_dir: Path = Path("unused")
+    cursor: int = 1
+    cursor_crc: int = 0
+    next_seq: int = 1_000_000
+    once: bool = False
+    acks: list[int] = field(default_factory=list)
+
+    def acked(self, next_seq: int) -> None:
+        assert next_seq >= self.cursor, "acknowledgements went backwards"
+        self.acks.append(next_seq)
+        self.cursor = next_seq
+
+    async def refuse(self, item: Item, index: int, raw: bytes, reason: str) -> None:
+        raise AssertionError("a collector refuses no single record")
+
+
+@asynccontextmanager
+async def collector(intake: MemoryIntake, listen: str = "127.0.0.1:0", **settings: float) -> AsyncIterator[GrpcSource]:
+    """A running gRPC source; ``settings`` replace its class variables."""
+    source = type("QuickSource", (GrpcSource,), settings)(listen=listen)
+    source.setup()
+    task = asyncio.create_task(source.run(intake, once=False))
+    try:
+        await until(lambda: source.serving or task.done(), "the collector listens")
+        if task.done():
+            await task
+        yield source
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def grpc_sink(*ports: int, **settings: Any) -> GrpcSink:
+    """A sink for collectors on these ports of 127.0.0.1; ``settings`` replace its class variables."""
+    sink: GrpcSink = type("QuickSink", (GrpcSink,), settings)(addresses=[f"127.0.0.1:{port}" for port in ports])
+    sink.setup()
+    return sink
+
+
+async def deliver(sink: GrpcSink, outlet: MemoryOutlet, all_items: Sequence[Item]) -> None:
+    """What a delivery does, in short: connect, send from the cursor on, connect again when it breaks; until all of
+    it is acknowledged."""
+    end = all_items[-1].next
+    while outlet.cursor < end:
+        try:
+            outlet.cursor = max(outlet.cursor, await sink.connect(outlet))
+            await sink.send([item for item in all_items if item.seq >= outlet.cursor])
+            watch = asyncio.ensure_future(sink.broken())
+            try:
+                while outlet.cursor < end and not watch.done():
+                    await asyncio.sleep(0.002)
+            finally:
+                watch.cancel()
+                await asyncio.wait([watch])
+            if watch.done() and not watch.cancelled():
+                watch.exception()
+        except SinkUnavailable:
+            await asyncio.sleep(0.005)
+    await sink.close()
