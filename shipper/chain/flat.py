@@ -22,7 +22,7 @@ import msgspec
 
 from shipper.batch import Format, Labels, Payload, Record
 from shipper.chain.decode import count_invalid, decode_text, objects, raw_record
-from shipper.chain.encode import encode_json, encode_lines
+from shipper.chain.encode import encode_json, encode_lines, encode_records
 from shipper.errors import FrameError
 from shipper.spool.frame import Frame
 
@@ -32,6 +32,7 @@ _Never: Final = Annotated[int, msgspec.Meta(ge=1, le=0)]
 _Mark: TypeAlias = tuple[int, ...]
 """What differs by record: its index, and its sub-index where one became several."""
 _MARKS: Final = ("_index", "_sub")
+_TRIES: Final = 8
 _PLACEHOLDER: Final = b'{"":0'
 
 
@@ -73,14 +74,9 @@ def rfc3339(microseconds: int) -> str:
 
 def merge(record: Record, labels: Labels, extra: dict[str, Any]) -> Record:
     """The flat record, by the rules above; ``extra`` is what identifies it."""
-    flat = {name: value for name, value in record.items() if name not in extra}
-    fields = {name: value for name, value in record.items() if name in extra}
-    hidden: Labels = {}
-    for name, value in labels.items():
-        if name in record or name in extra:
-            hidden[name] = value
-        else:
-            flat[name] = value
+    flat = {**record, **labels, **record}
+    fields = {name: record[name] for name in extra if name in record}
+    hidden = {name: value for name, value in labels.items() if name in record or name in extra}
     if hidden:
         place = "_labels" if "labels" in flat else "labels"
         if place in flat:
@@ -90,7 +86,8 @@ def merge(record: Record, labels: Labels, extra: dict[str, Any]) -> Record:
         if "_fields" in flat:
             fields["_fields"] = flat["_fields"]
         flat["_fields"] = fields
-    return flat | extra
+    flat.update(extra)
+    return flat
 
 
 class _Merger:
@@ -117,7 +114,12 @@ class _Merger:
         odd = self._odd(payload.data, raw)
         if not odd:
             return self._spliced([line[:-1] for line in raw])
-        spliced = self._spliced([_PLACEHOLDER if at in odd else line[:-1] for at, line in enumerate(raw)])
+        if len(odd) == len(raw):
+            return self._merged(payload.format, raw, odd)
+        others = [line[:-1] for line in raw]
+        for at in odd:
+            others[at] = _PLACEHOLDER
+        spliced = self._spliced(others)
         for at, line in zip(odd, self._merged(payload.format, raw, odd), strict=True):
             spliced[at] = line
         return spliced
@@ -137,6 +139,8 @@ class _Merger:
             except (ValueError, RecursionError):
                 odd.add(at)
                 at += 1
+                if len(odd) > _TRIES and len(odd) > at // 2:
+                    return list(range(len(raw)))  # an application that logs a field ``host``: merging all is quicker
         return sorted(odd)
 
     def _spliced(self, heads: list[bytes]) -> list[bytes]:
@@ -150,16 +154,17 @@ class _Merger:
     def _merged(self, kind: Format, raw: list[bytes], which: Sequence[int]) -> list[bytes]:
         chosen = [raw[at] for at in which]
         records = objects(chosen) if kind is Format.NDJSON else [raw_record(line) for line in chosen]
-        lines = []
-        for at, record in zip(which, records, strict=True):
-            extra = self._extra | dict(zip(_MARKS, self._marks[at], strict=False)) if self._marks else self._extra
-            try:
-                line = encode_json(merge(record, self._labels, extra))
-            except ValueError as error:
-                broken = {**raw_record(raw[at]), "parse_error": str(error)}
-                line = encode_json(merge(broken, self._labels, extra))
-            lines.append(line + b"\n")
-        return lines
+        flat = [merge(record, self._labels, self._identity(at)) for at, record in zip(which, records, strict=True)]
+        payload, failures = encode_records(flat)
+        if failures:
+            for index, error in failures:
+                record = {**raw_record(chosen[index]), "parse_error": str(error)}
+                flat[index] = merge(record, self._labels, self._identity(which[index]))
+            payload, _ = encode_records(flat)
+        return [line + b"\n" for line in payload.raw()]
+
+    def _identity(self, at: int) -> dict[str, Any]:
+        return self._extra | dict(zip(_MARKS, self._marks[at], strict=False)) if self._marks else self._extra
 
 
 @lru_cache(maxsize=64)
