@@ -2,7 +2,8 @@
 
 A sink is one class: annotated attributes are its config, the docstring is its documentation. Its delivery connects it,
 hands it items in the order of their sequence numbers, and starts again from the cursor when anything raised. A sink
-acknowledges cumulatively with ``Outlet.acked`` and may do so long after ``send`` returned (a window), or before (a file).
+acknowledges cumulatively with ``Outlet.acked`` and may do so long after ``send`` returned (a window), or before (a
+file).
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
@@ -48,24 +49,55 @@ class Item:
 class Outlet(Protocol):
     """The delivery's side of a sink."""
 
-    name: str
-    """The sink's name in the config."""
-    stream: bytes
-    """This hop's stream id, 16 bytes."""
-    epoch: int
-    incarnation: bytes
-    labels: Labels
-    """Global labels."""
-    state_dir: Path
-    """A directory of this sink's own inside the data directory; the sink creates it."""
-    cursor: int
-    """The first sequence number that the sink has not acknowledged."""
-    cursor_crc: int
-    """``Frame.check`` of frame ``cursor - 1``; 0 where it is not known."""
-    next_seq: int
-    """The sequence number that the spool will give to its next frame."""
-    once: bool
-    """The run ends when all is delivered."""
+    @property
+    def name(self) -> str:
+        """The sink's name in the config."""
+        ...
+
+    @property
+    def stream(self) -> bytes:
+        """The stream id of this hop, 16 bytes."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """Which run of the spool it is."""
+        ...
+
+    @property
+    def incarnation(self) -> bytes:
+        """Random, new with each epoch."""
+        ...
+
+    @property
+    def labels(self) -> Labels:
+        """Global labels."""
+        ...
+
+    @property
+    def state_dir(self) -> Path:
+        """A directory of this sink's own inside the data directory; the sink creates it."""
+        ...
+
+    @property
+    def cursor(self) -> int:
+        """The first sequence number that the sink has not acknowledged."""
+        ...
+
+    @property
+    def cursor_crc(self) -> int:
+        """``Frame.check`` of frame ``cursor - 1`` as it was sent; 0 where it is not known."""
+        ...
+
+    @property
+    def next_seq(self) -> int:
+        """The sequence number that the spool will give to its next frame."""
+        ...
+
+    @property
+    def once(self) -> bool:
+        """The run ends when all is delivered."""
+        ...
 
     def acked(self, next_seq: int) -> None:
         """Everything before ``next_seq`` is safe at the far side: the cursor moves (never backwards)."""
@@ -75,7 +107,12 @@ class Outlet(Protocol):
         """Put one record that the sink will never take to the dead letters; returns when that is durable.
 
         Exactly once in effect: a record refused again after a restart is not written again.
+        Refuse in the order of the stream.
         """
+        ...
+
+    def alarm(self, kind: str, message: str, **fields: Any) -> None:
+        """Something is wrong at the far side that somebody should look at: an error in the log, and counted by kind."""
         ...
 
 

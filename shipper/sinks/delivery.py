@@ -1,0 +1,275 @@
+"""The delivery: the loop that takes durable items from the spool to one sink. The same for every sink.
+
+    wait (backoff, breaker) -> connect -> forward to what the far side expects -> read, thin by ``where``, send ...
+         ▲                                                                                        │
+         └── close, rewind to the cursor ◀── anything raised, by ``send`` or by ``broken`` ◀─────┘
+
+The rules
+- A sink's failure is this sink's alone: each delivery is a task of its own, and nothing that a sink raises ends it.
+  Only a SpoolError does: then nothing can be acknowledged any more.
+- The cursor moves by ``acked`` alone, and only to the end of an item that was handed to the sink.
+- A group is read when the one before it was taken: what waits for a slow sink waits on disk.
+- An attempt succeeded if the sink acknowledged something or stayed connected for longer than the longest backoff.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from shipper.batch import Labels
+from shipper.errors import ShipperError, SinkError, SinkUnavailable, SpoolError
+from shipper.log import get_logger
+from shipper.sinks.backoff import Delays
+from shipper.sinks.base import Item, Sink
+from shipper.sinks.breaker import BreakerState, CircuitBreaker
+from shipper.sinks.feed import Feed, Home
+from shipper.sinks.flat import refuse
+from shipper.sinks.meter import Meter
+from shipper.sinks.refuse import Refusals
+
+if TYPE_CHECKING:
+    from shipper.metrics import Registry
+    from shipper.sinks.thin import Thinner
+
+_LOG_EVERY: Final = 60.0
+
+
+class Delivery:
+    """One sink's delivery; to the sink it is the ``Outlet``."""
+
+    def __init__(
+        self,
+        name: str,
+        sink: Sink,
+        subscription: Feed,
+        spool: Home,
+        *,
+        labels: Labels,
+        state_dir: Path,
+        metrics: "Registry",
+        once: bool,
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        """``state_dir`` is the sink's own; ``clock`` and ``uniform`` are there for tests.
+
+        :raises ValueError: the sink's ``where`` cannot be read.
+        """
+        self.name = name
+        self.labels = labels
+        self.state_dir = state_dir
+        self.once = once
+        self.up = False
+        """Connected now."""
+        self.state = "not connected yet"
+        """For people: ``connected``, ``retrying: REASON``, ``open: REASON``."""
+        self.last_ack_monotonic: float | None = None
+        """When the cursor moved last, by the delivery's clock."""
+        self._sink = sink
+        self._feed = subscription
+        self._spool = spool
+        self._clock = clock
+        self._log = get_logger(f"sink/{name}")
+        self._thinner = _thinner(sink.where)
+        self._delays = Delays(sink.backoff, uniform)
+        self._breaker = CircuitBreaker(sink.breaker, clock)
+        self._meter = Meter(name, metrics, clock)
+        self._refusals = Refusals(name, spool, self._meter, self._log)
+        self._progress = False
+        self._moved = asyncio.Event()
+
+    # What the sink sees (Outlet)
+
+    @property
+    def stream(self) -> bytes:
+        """The stream id of this hop."""
+        return self._spool.stream
+
+    @property
+    def epoch(self) -> int:
+        """The spool's epoch."""
+        return self._spool.epoch
+
+    @property
+    def incarnation(self) -> bytes:
+        """The epoch's random companion."""
+        return self._spool.incarnation
+
+    @property
+    def cursor(self) -> int:
+        """The first sequence number that the sink has not acknowledged."""
+        return self._feed.cursor
+
+    @property
+    def cursor_crc(self) -> int:
+        """``Frame.check`` of frame ``cursor - 1`` as it was sent; 0 where it is not known."""
+        return self._feed.cursor_crc
+
+    @property
+    def next_seq(self) -> int:
+        """The sequence number that the spool will give to its next frame."""
+        return self._spool.next_seq
+
+    def acked(self, next_seq: int) -> None:
+        """Everything before ``next_seq`` is safe at the far side."""
+        if next_seq <= self._feed.cursor:
+            return
+        reached, crc = self._meter.acked(next_seq)
+        if reached < next_seq:
+            self._log.warning(
+                "the sink acknowledged what it was not given", acknowledged=next_seq, given=reached, every=_LOG_EVERY
+            )
+        if reached <= self._feed.cursor:
+            return
+        self._feed.ack(reached, crc)
+        self.last_ack_monotonic = self._clock()
+        if not self._progress:
+            self._succeeded()
+        self._moved.set()
+
+    async def refuse(self, item: Item, index: int, raw: bytes, reason: str) -> None:
+        """Put one record to the dead letters, exactly once; returns when that is durable."""
+        await self._refusals.refuse(item, index, raw, reason)
+
+    def alarm(self, kind: str, message: str, **fields: Any) -> None:
+        """Log an error and count it."""
+        self._meter.alarm(kind)
+        self._log.error(message, **fields)
+
+    # What the pipeline sees
+
+    @property
+    def caught_up(self) -> bool:
+        """Everything that was appended to the spool so far is acknowledged."""
+        return self._feed.cursor >= self._spool.next_seq
+
+    async def wait_caught_up(self) -> None:
+        """Wait until ``caught_up``. More may have been appended by the time the caller runs."""
+        while not self.caught_up:
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def run(self) -> None:
+        """Deliver until cancelled.
+
+        :raises SpoolError: the spool failed; nothing can be delivered or acknowledged any more.
+        """
+        while True:
+            began = self._clock()
+            self._breaker.attempt()
+            self._meter.breaker(self._breaker.state)
+            self._progress = False
+            failure: Exception
+            try:
+                await self._attempt()
+            except SpoolError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a sink may be anybody's code; it must not end the process
+                failure = error
+            finally:
+                self.up = False
+                self._meter.up(False)
+                await self._close()
+            await asyncio.sleep(self._judge(failure, self._clock() - began))
+
+    async def _attempt(self) -> None:
+        """Connect and deliver. Ends only by raising."""
+        self._feed.rewind()
+        self._meter.forget()
+        await self._first_of(self._connect())
+        await self._first_of(self._pump(), self._watch())
+
+    async def _connect(self) -> None:
+        expected = await self._sink.connect(self)
+        if expected > self._spool.next_seq:
+            raise SinkError(
+                f"the far side has everything before number {expected}, but this spool wrote only up to "
+                f"{self._spool.next_seq}: an older data directory was put back; give it a new, empty one"
+            )
+        if expected > self._feed.cursor:
+            await self._feed.forward(expected)
+            self._moved.set()
+        self.up = True
+        self.state = "connected"
+        self._meter.up(True)
+        self._log.info("connected", to=self._sink.describe() or None, next=self._feed.cursor, every=1.0)
+
+    async def _pump(self) -> None:
+        while True:
+            items: Sequence[Item] = await self._feed.read(self._sink.group_bytes)
+            if self._thinner is not None:
+                items, refusals = await asyncio.to_thread(self._thinner.thin, items)
+                await refuse(self, refusals)
+            self._meter.taken(items)
+            await self._sink.send(items)
+
+    async def _watch(self) -> None:
+        await self._sink.broken()
+        raise SinkUnavailable("the connection ended")
+
+    async def _first_of(self, *work: Coroutine[Any, Any, None]) -> None:
+        """Run side by side until one ends; stop the others; raise what the first one raised."""
+        tasks = [asyncio.ensure_future(one) for one in work]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            ended = [task for task in tasks if task.done()]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in ended:
+            if task.cancelled():  # not by us: the sink awaited something that was cancelled
+                raise SinkError("the sink was cancelled from the inside")
+            task.result()
+
+    async def _close(self) -> None:
+        try:
+            await self._sink.close()
+        except Exception as error:  # noqa: BLE001 - see run
+            self._log.error("the sink failed to close", exc=error, every=_LOG_EVERY)
+
+    # What an attempt's end means
+
+    def _succeeded(self) -> None:
+        self._progress = True
+        self._delays.reset()
+        self._breaker.success()
+        self._meter.breaker(self._breaker.state)
+
+    def _judge(self, failure: Exception, lasted: float) -> float:
+        """Note how an attempt ended; the seconds to wait before the next one."""
+        retriable = isinstance(failure, ShipperError) and failure.retriable
+        if not self._progress and lasted >= self._sink.backoff.max:
+            self._succeeded()
+        if not retriable:
+            self._breaker.trip()
+            wait = max(self._breaker.wait, self._sink.backoff.max)
+        else:
+            if not self._progress:
+                self._breaker.failure()
+            wait = max(self._breaker.wait, self._delays.next())
+        reason = str(failure) or type(failure).__name__
+        self.state = f"{'open' if self._breaker.state is BreakerState.OPEN else 'retrying'}: {reason}"
+        self._meter.breaker(self._breaker.state)
+        again = f"{wait:.1f}s"
+        kind = type(failure).__name__
+        self._meter.retry(kind)
+        if retriable:
+            self._log.warning(f"cannot deliver: {reason}", again_in=again, every=_LOG_EVERY, key=kind)
+        elif isinstance(failure, ShipperError):
+            text = f"cannot deliver, and trying again does not help: {reason}"
+            self._log.error(text, again_in=again, every=_LOG_EVERY, key=kind)
+        else:
+            self._log.error(f"the sink crashed: {reason}", again_in=again, every=_LOG_EVERY, key=kind, exc=failure)
+        return wait
+
+
+def _thinner(where: str | None) -> "Thinner | None":
+    if where is None:
+        return None
+    from shipper.sinks.thin import Thinner  # it brings the expression language along, which few sinks need
+
+    return Thinner(where)

@@ -1,0 +1,90 @@
+"""Records that a sink will never take: to the dead letters, exactly once, in the same spool."""
+
+import asyncio
+import struct
+from typing import TYPE_CHECKING, Final
+
+from shipper.batch import DEAD_LETTER_RAW, DeadLetter
+from shipper.sinks.base import Frame, Item
+from shipper.spool.draft import EntryDraft
+
+if TYPE_CHECKING:
+    from shipper.log import Logger
+    from shipper.sinks.feed import Home
+    from shipper.sinks.meter import Meter
+
+_PLACE: Final = struct.Struct("<16sQI")
+"""State ``refused/SINK``: stream id, sequence number and index of the last record refused."""
+_OVERHEAD: Final = 256
+"""What a dead letter takes beside its bytes and its reason, about."""
+
+
+class Refusals:
+    """The dead letters of one sink.
+
+    The letter and the place of its record become durable in one entry. A sink refuses in the order of the stream, so
+    a place at or before the recorded one is a repetition after a restart or a reconnect.
+    """
+
+    def __init__(self, sink: str, spool: "Home", meter: "Meter", log: "Logger") -> None:
+        self._name = f"sink/{sink}"
+        self._key = f"refused/{sink}"
+        self._spool = spool
+        self._meter = meter
+        self._log = log
+        self._last = (-1, -1)
+        self._pending: asyncio.Future[int] | None = None
+        known = spool.state.get(self._key)
+        if known is not None and len(known) == _PLACE.size:
+            stream, seq, index = _PLACE.unpack(known)
+            if stream == spool.stream:
+                self._last = (seq, index)
+
+    async def refuse(self, item: Item, index: int, raw: bytes, reason: str) -> None:
+        """Returns when the letter is durable. When the dead letters are full the record is lost: counted and said.
+
+        :raises SpoolError: the letter could not be written.
+        """
+        if (item.seq, index) > self._last:
+            letter = self._letter(item, index, raw, reason)
+            size = len(letter.raw) + len(letter.error) + _OVERHEAD
+            if size > self._spool.dead_letter_room:
+                self._meter.lost(len(raw))
+                self._log.error(
+                    "a record is lost: the sink refuses it and the dead letters are full; "
+                    "empty them or raise dead_letters.max_bytes",
+                    reason=reason,
+                    every=60.0,
+                )
+                return
+            self._last = (item.seq, index)
+            place = _PLACE.pack(self._spool.stream, item.seq, index)
+            self._pending = self._spool.append(EntryDraft(state={self._key: place}, dead_letters=[letter]))
+            self._meter.refused()
+            self._log.warning("a record goes to the dead letters", reason=reason, every=60.0, key=reason)
+        if self._pending is not None:  # entries become durable in order: the latest speaks for those before it
+            await asyncio.shield(self._pending)
+
+    def _letter(self, item: Item, index: int, raw: bytes, reason: str) -> DeadLetter:
+        frame = item.body
+        if not isinstance(frame, Frame):
+            raise TypeError("a gap holds no record to refuse")
+        meta = frame.meta
+        source, generation, start = "", b"", 0
+        for source_range in meta.ranges:
+            source, generation, start = source_range.source, source_range.generation, source_range.start
+            if index < source_range.kept:
+                break
+            index -= source_range.kept
+        return DeadLetter(
+            raw=raw[:DEAD_LETTER_RAW],
+            size=len(raw),
+            processor=self._name,
+            error=reason,
+            labels=meta.labels,
+            source=source,
+            generation=generation,
+            start=start,
+            index=index,
+            read_at=frame.read_at,
+        )
