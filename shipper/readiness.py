@@ -1,0 +1,130 @@
+"""Is this process doing its work? The answer behind ``/readyz``.
+
+It believes facts, not the tasks that do the work: bytes that wait, and a position that moves when they are
+acknowledged. When bytes wait and the position has stood still for ``STALL`` seconds the answer is no, whatever anybody
+thinks of their own state; so a stuck task cannot be "Ready but dead". It is asked by whoever fetches ``/readyz`` and by
+its own ticker, which nothing in the pipeline can hold up. (A stuck event loop answers nobody: that is a no as well.)
+
+It is red when
+- bytes wait for a sink, or in a source, and nothing moved for ``STALL`` seconds;
+- the spool is ``FULL`` full: at 100 % the sources stop reading;
+- a source died.
+
+No I/O and no clock of its own: ``check`` is a function of what the probes say and of the clock that it was given.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from shipper.log import get_logger
+from shipper.metrics import Registry
+
+STALL: Final = 30.0
+"""Seconds without progress, while something waits, after which the answer is no."""
+FULL: Final = 0.8
+"""The share of the spool's max_bytes from which on the answer is no."""
+TICK: Final = 2.0
+"""Seconds between two looks of the ticker."""
+
+log = get_logger("readiness")
+
+
+@dataclass(slots=True)
+class _Watch:
+    pending: Callable[[], int]
+    position: Callable[[], int]
+    last: int = 0
+    since: float | None = None
+    """When bytes were first seen waiting at ``last``; None: nothing waits."""
+
+
+class Readiness:
+    """Answers for one process. All methods are called on the event loop's thread."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        spool_fill: Callable[[], float] = lambda: 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``spool_fill`` is the used share of the spool, 0 to 1; ``clock`` counts seconds and never goes back."""
+        self._gauge = registry.gauge("shipper_ready")
+        self._fill = spool_fill
+        self._clock = clock
+        self._watches: dict[tuple[str, str], _Watch] = {}
+        self._dead: dict[str, str] = {}
+        self._was: bool | None = None
+
+    def watch(self, kind: str, name: str, pending: Callable[[], int], position: Callable[[], int]) -> None:
+        """Look after one place where bytes may wait.
+
+        ``kind`` is ``sink`` or ``source``; ``pending`` says how many bytes wait there, ``position`` is a number that
+        changes whenever some of them got through (a cursor, a sequence number). Both return at once.
+        """
+        self._watches[kind, name] = _Watch(pending, position)
+
+    def forget(self, kind: str, name: str) -> None:
+        """Nobody needs that place any more."""
+        self._watches.pop((kind, name), None)
+        if kind == "source":
+            self._dead.pop(name, None)
+
+    def source_died(self, name: str, reason: str) -> None:
+        """A source stopped although it should run; it stays red until ``source_runs``."""
+        self._dead[name] = reason
+
+    def source_runs(self, name: str) -> None:
+        """A source that died runs again."""
+        self._dead.pop(name, None)
+
+    def check(self) -> tuple[bool, dict[str, Any]]:
+        """The answer, and what to show: ``reasons`` (empty when ready), then the numbers behind them."""
+        now = self._clock()
+        reasons = [f"source {name} stopped: {reason}" for name, reason in self._dead.items()]
+        fill = self._fill()
+        if fill >= FULL:
+            reasons.append(f"the spool is {fill:.0%} full; at 100% the sources stop reading")
+        places: dict[str, dict[str, dict[str, Any]]] = {}
+        for (kind, name), watch in self._watches.items():
+            pending, stalled = self._look(watch, now)
+            places.setdefault(f"{kind}s", {})[name] = {"pending_bytes": pending, "stalled_seconds": round(stalled, 1)}
+            if stalled >= STALL:
+                what = "acknowledged" if kind == "sink" else "read"
+                reasons.append(f"{kind} {name}: {pending} bytes wait and none was {what} for {stalled:.0f} s")
+        ready = not reasons
+        self._report(ready, reasons)
+        return ready, {"reasons": reasons, "spool_fill": round(fill, 3), **places}
+
+    async def run(self) -> None:
+        """The ticker: looks every ``TICK`` seconds until cancelled. Run it as a task of its own."""
+        while True:
+            try:
+                self.check()
+            except Exception as error:  # noqa: BLE001 - a probe that raises must not end the watch over all others
+                self._gauge.set(0)
+                log.warning("readiness cannot be judged", exc=error, every=60.0)
+            await asyncio.sleep(TICK)
+
+    @staticmethod
+    def _look(watch: _Watch, now: float) -> tuple[int, float]:
+        """Bytes that wait, and for how many seconds none of them has moved."""
+        pending, position = watch.pending(), watch.position()
+        if pending <= 0:
+            watch.since = None
+        elif watch.since is None or position != watch.last:
+            watch.since = now
+        watch.last = position
+        return pending, 0.0 if watch.since is None else now - watch.since
+
+    def _report(self, ready: bool, reasons: list[str]) -> None:
+        self._gauge.set(int(ready))
+        if ready and self._was is False:
+            log.info("ready again")
+        elif not ready:
+            # Every minute as long as it lasts; a change of colour at once.
+            log.warning("not ready", reasons=reasons, every=0.0 if self._was is not False else 60.0)
+        self._was = ready
