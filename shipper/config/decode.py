@@ -1,6 +1,7 @@
 """Nodes -> values of annotated types. Every problem is noted where it stands; the value is then ``BAD``."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from types import NoneType
 from typing import Any, Final, NamedTuple, get_origin
@@ -145,9 +146,12 @@ class Decoder:
         return self._mapping(Mapping(place=node.place), hint, path, at)
 
     def _list_hint(self, node: Scalar, variants: list[Any]) -> str:
+        """Where a list is expected: the value as the list of one that was probably meant."""
         for member in variants:
-            if shape(member) == "list" and shape(item_type(member)) in ("scalar", "any"):
-                return f"; write [{in_quotes(node.text)}]"
+            if shape(member) == "list" and shape(item_type(member)) == "scalar":
+                with suppress(ValueError):
+                    parse_scalar(node.text, item_type(member))
+                    return f"; write [{in_quotes(node.text)}]"
         return ""
 
     def _wrong(self, node: Node, hint: Any, path: str, more: str, expanded: bool = False) -> Bad:

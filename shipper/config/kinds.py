@@ -28,6 +28,15 @@ _WORDS: Final[dict[Any, str]] = {
     re.Pattern: "a regular expression",
     NoneType: "nothing",
 }
+_PLURALS: Final[dict[Any, str]] = {
+    str: "text",
+    int: "whole numbers",
+    float: "numbers",
+    ByteSize: "sizes",
+    Duration: "durations",
+    Path: "paths",
+    re.Pattern: "regular expressions",
+}
 _ARRAYS: Final = (list, set, frozenset, tuple)
 
 Shape = Literal["mapping", "list", "scalar", "any", "unsupported"]
@@ -52,10 +61,10 @@ def bare(hint: Any) -> tuple[Any, list[msgspec.Meta]]:
 
 def members(hint: Any) -> list[Any]:
     """The types of a union; of anything else, itself."""
-    hint, bounds = bare(hint)
-    if get_origin(hint) not in (Union, UnionType):
+    union, bounds = bare(hint)
+    if get_origin(union) not in (Union, UnionType):
         return [hint]
-    return [Annotated[member, *bounds] if bounds else member for member in get_args(hint)]
+    return [Annotated[member, *bounds] if bounds else member for member in get_args(union)]
 
 
 def shape(hint: Any) -> Shape:
@@ -129,8 +138,10 @@ def words(hint: Any) -> str:
         named = [f"'{as_text(choice)}'" for choice in allowed]
         return named[0] if len(named) == 1 else f"one of {', '.join(named)}"
     if shape(hint) == "list":
-        inner = words(item_type(hint))
-        return "a list" if inner == "a value" else f"a list of {inner}"
+        inner = item_type(hint)
+        if bare(inner)[0] in _PLURALS:
+            return f"a list of {_PLURALS[bare(inner)[0]]}"
+        return "a list" if words(inner) == "a value" else f"a list, each item {words(inner)}"
     if is_struct(hint):
         return f"settings ({', '.join(field.encode_name for field in settings(hint))})"
     if shape(hint) == "mapping":

@@ -15,8 +15,9 @@ _STARTS: Final = {
     "@": "something reserved",
     "`": "something reserved",
 }
-_VALUE: Final = re.compile(r"""\s*(?:-\s+)*(?:[^\s'"\[{#][^'"#]*?:\s+)?(?P<value>.*?)\s*$""")
-_FLOW_END: Final = re.compile(r",\s|[\]}]*\s*$")
+_BRACKETS: Final = {"{": "a mapping that ends with '}'", "[": "a list that ends with ']'"}
+_LINE: Final = re.compile(r"""\s*(?:-\s+)*(?P<key>[^\s'"\[{#][^'"#]*?:\s+)?(?P<value>.*)""")
+_MISFIT: Final = "its indentation does not fit the lines above"
 
 
 def advice(value: str) -> str:
@@ -33,62 +34,92 @@ def in_quotes(text: str) -> str:
 
 def explain(error: yaml.YAMLError, text: str) -> tuple[int, str]:
     """The line (from 1) and the message for what PyYAML found."""
-    lines = text.splitlines() or [""]
     if isinstance(error, yaml.reader.ReaderError):
         at = text.count("\n", 0, error.position) + 1
         return at, f"holds the character {chr(int(error.character))!a}, which YAML does not allow"
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+    mark = getattr(error, "problem_mark", None)
+    if not isinstance(error, yaml.MarkedYAMLError) or mark is None:
         return 1, f"is not YAML: {' '.join(str(error).split())}"
-    for mark in (error.context_mark, error.problem_mark):
-        if mark is not None and mark.index < len(text) and text[mark.index] in _STARTS:
-            return mark.line + 1, advice(text[mark.index :].split("\n", 1)[0])
-    mark = error.problem_mark
-    line = lines[mark.line] if mark.line < len(lines) else ""
-    message = _message(error.problem or "", line, text[mark.index : mark.index + 1])
-    if error.context_mark is not None and error.context_mark.line < mark.line:
-        message += f" (what it belongs to starts in line {error.context_mark.line + 1})"
-    return mark.line + 1, message
-
-
-def _message(problem: str, line: str, character: str) -> str:
-    match = _VALUE.fullmatch(line)
-    value = match["value"] if match else ""
-    if character == "\t" or line[: len(line) - len(line.lstrip())].count("\t"):
-        return "a tab is no indentation in YAML; use spaces"
-    if value[:1] in ("'", '"') and _after_closing_quote(value):
-        whole = f"put the whole value in quotes: {in_quotes(value)}"
-        return f"the value starts with a quote and goes on after the closing one; {whole}"
-    if value[:1] in ("{", "[") and not value.endswith(("}", "]", ",")):
-        return f"a value that starts with '{value[0]}' is a {_BRACKETS[value[0]]} in YAML; or put it in quotes: " + (
-            in_quotes(value)
-        )
-    if "mapping values are not allowed" in problem:
-        return f"a ': ' inside a value makes it a key; put the value in quotes: {in_quotes(value)}"
+    start = error.context_mark or mark
+    problem = error.problem or ""
+    if "unexpected end of stream" in problem:
+        return start.line + 1, "the quote that is opened here is never closed"
     if "could not find expected ':'" in problem:
-        return f"found {quoted(line.strip())}, expected 'key: value' or a list item '- value'"
+        found = quoted(_line(text, start.line).strip())
+        return start.line + 1, f"found {found}, expected 'key: value' or a list item '- value'"
+    message = _about_value(_line(text, mark.line)) or _about_marks([start, mark], text)
+    if not message and problem.startswith("expected ',' or"):
+        opened = f"the '{text[start.index]}' that is opened here"
+        return start.line + 1, f"{opened} is not closed before line {mark.line + 1}"
+    return mark.line + 1, message or _about_place(problem, _line(text, mark.line), mark.column)
+
+
+def _line(text: str, number: int) -> str:
+    lines = text.split("\n")
+    return lines[number].rstrip("\r") if number < len(lines) else ""
+
+
+def _about_value(line: str) -> str:
+    """What is wrong with the value of the line where YAML stumbled; empty when it looks right."""
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return "a tab is no indentation in YAML; use spaces"
+    match = _LINE.fullmatch(line)
+    value = _without_comment(match["value"]) if match else ""
+    if value[:1] in _STARTS:
+        return advice(value)
+    if value[:1] in ("'", '"') and _goes_on(value):
+        inner = value[1:-1]
+        whole = inner if value[-1] == "'" and inner.count("'") == 1 and '"' not in inner else value
+        text = "the value starts with a quote and goes on after the closing one; put the whole value in quotes: "
+        return text + in_quotes(whole)
+    if value[:1] in _BRACKETS and not value.endswith(("}", "]", ",", value[0])):
+        return f"a value that starts with '{value[0]}' is {_BRACKETS[value[0]]}; if it is text, {advice(value)}"
+    return ""
+
+
+def _about_marks(marks: list[yaml.Mark], text: str) -> str:
+    """A character in the middle of a line that YAML takes for something else: ``[*.log]``."""
+    for mark in marks:
+        if text[mark.index : mark.index + 1] in _STARTS and mark.index < len(text):
+            return advice(text[mark.index :].split("\n", 1)[0])
+    return ""
+
+
+def _about_place(problem: str, line: str, column: int) -> str:
+    match = _LINE.fullmatch(line)
+    value = _without_comment(match["value"]) if match else ""
+    if "mapping values are not allowed" in problem:
+        if match and match["key"] and match.end("key") > column:
+            return f"found {quoted(line.strip())}; {_MISFIT}"
+        return f"a ': ' inside a value makes it a key; {advice(value)}"
+    if "sequence entries are not allowed" in problem:
+        return f"found {quoted(line.strip())}; a list starts on a line of its own, or is written as [a, b]"
     if "expected <block end>" in problem:
-        return f"found {quoted(line.strip())}; its indentation does not fit the lines above"
-    if "found unexpected end of stream" in problem:
-        return "a quote is opened and never closed"
+        return f"found {quoted(line.strip())}; {_MISFIT}"
+    if "escape" in problem:
+        return f"a backslash in double quotes is special; use single quotes: '{value.strip(chr(34))}'"
+    if value:
+        return f"found {quoted(line.strip())}, which is not YAML ({problem}); if the value is text, {advice(value)}"
     return f"is not YAML: {problem}"
 
 
-_BRACKETS: Final = {"{": "mapping that ends with '}'", "[": "list that ends with ']'"}
+def _goes_on(value: str) -> bool:
+    """Something stands after the quote that closes the one at the start."""
+    body = r"(?:[^'\n]|'')*" if value[0] == "'" else r'(?:[^"\\\n]|\\.)*'
+    match = re.match(f"{value[0]}{body}{value[0]}(?P<rest>.*)", value)
+    return bool(match and match["rest"].strip() and not match["rest"].lstrip().startswith((",", "]", "}", ":")))
 
 
-def _after_closing_quote(value: str) -> bool:
-    quote = value[0]
-    body = r"(?:[^'\n]|'')*" if quote == "'" else r'(?:[^"\\\n]|\\.)*'
-    match = re.match(f"{quote}{body}{quote}(?P<rest>.*)", value)
-    return bool(match and match["rest"].strip() and not match["rest"].lstrip().startswith(("#", ",", "]", "}", ":")))
+def _without_comment(text: str) -> str:
+    return re.sub(r"(^|\s+)#.*", "", text).rstrip()
 
 
 def _one_value(text: str) -> str:
     """The value without what follows it in ``[*.log, b]``; the brackets that it opened itself are its own."""
-    text = re.sub(r"\s+#.*", "", text).rstrip()
+    text = _without_comment(text)
     depth = 0
     for at, character in enumerate(text):
         depth += (character in "[{(") - (character in "]})")
         if depth < 0 or (depth == 0 and text[at : at + 2] == ", "):
-            return text[:at].rstrip()
+            return text[:at].rstrip() or text
     return text
