@@ -58,8 +58,6 @@ class Spool:
         self.incarnation: Final = self._log.incarnation
         self.max_frame: Final = self._log.max_frame
         self.max_bytes: Final = max_bytes
-        self.state: Final = dict(self._log.state)
-        """The state as recovered, by key: what sources and processors go on from."""
         self.damages: Final = list(self._log.damages)
         """What was found damaged at the start, and since."""
         self.on_damage: Callable[[Damage], None] = lambda _damage: None
@@ -82,6 +80,11 @@ class Spool:
     def next_seq(self) -> int:
         """The number that the next frame gets."""
         return self._log.next_seq
+
+    @property
+    def state(self) -> dict[str, bytes]:
+        """A copy of the state by key: what sources and processors go on from."""
+        return dict(self._log.state)
 
     @property
     def marks(self) -> dict[bytes, Mark]:

@@ -1,0 +1,266 @@
+"""The engine's side of a source: worker thread, chain, frames, spool; with the counts that make the metrics."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from shipper.batch import DEAD_LETTER_RAW, Batch, DeadLetter, Labels, Payload, SourceRange, Upstream
+from shipper.errors import FrameTooLarge
+from shipper.log import get_logger
+from shipper.sinks.base import Gap
+from shipper.spool.body import GapNote, Mark
+from shipper.spool.draft import EntryDraft
+from shipper.spool.frame import Frame, FrameDraft, FrameMeta, draft
+from shipper.spool.log import DUPLICATE
+from shipper.spool.spool import Spool
+
+if TYPE_CHECKING:
+    from shipper.chain.run import Chain
+    from shipper.metrics import Registry
+
+_STAGE: Final = "frame"
+"""Who is named in the dead letter of a record that is too large."""
+_FRAME_ROOM: Final = 16 * 1024
+"""Room in a frame for metadata."""
+log = get_logger("intake")
+
+
+class Budget:
+    """Bytes that were taken from sources and are not durable yet; shared by all sources of a process."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+        self._freed = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Wait until less than the limit is used. The batch taken then may pass it: one always goes on."""
+        while self._used >= self._limit:
+            self._freed.clear()
+            await self._freed.wait()
+
+    def add(self, size: int) -> None:
+        """Bytes were taken."""
+        self._used += size
+
+    def free(self, size: int) -> None:
+        """They are durable, or given up."""
+        self._used -= size
+        self._freed.set()
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A batch's receipt."""
+
+    durable: "asyncio.Future[int]"
+
+
+class SourceIntake:
+    """One source's intake (see ``shipper.sources.base.Intake``)."""
+
+    def __init__(
+        self,
+        name: str,
+        labels: Labels,
+        chain: "Chain",
+        spool: Spool,
+        metrics: "Registry",
+        budget: Budget,
+        workers: Executor,
+        max_bytes: int,
+        max_delay: float,
+    ) -> None:
+        self.name = name
+        self.labels = labels
+        self.max_bytes = min(max_bytes, spool.max_frame // 4)
+        self.max_delay = max_delay
+        self.max_record = spool.max_frame - _FRAME_ROOM
+        self._prefix = f"source/{name}/"
+        self.state: Mapping[str, bytes] = {
+            key.removeprefix(self._prefix): value for key, value in spool.state.items() if key.startswith(self._prefix)
+        }
+        self.files: dict[str, int] = {}
+        """Unread bytes by file."""
+        self.taken = 0
+        """Batches taken so far."""
+        self._chain = chain
+        self._spool = spool
+        self._metrics = metrics
+        self._budget = budget
+        self._workers = workers
+        self._turn = asyncio.Lock()
+        self._pending: set[asyncio.Future[int]] = set()
+        self._stages = {
+            stage: metrics.counter("shipper_records_total", source=name, stage=stage)
+            for stage in ("read", "kept", "dropped", "failed")
+        }
+
+    async def take(self, read: Callable[[], Batch | None]) -> Ticket | None:
+        """See ``Intake``. :raises SpoolFailed: nothing can be written any more."""
+        async with self._turn:
+            await self._budget.wait()
+            loop = asyncio.get_running_loop()
+            made = await loop.run_in_executor(self._workers, self._work, read)
+            if made is None:
+                return None
+            batch, entry = made
+            return self._append(batch, entry)
+
+    async def take_gap(self, upstream: Upstream, gap: Gap, labels: Labels) -> Ticket:  # noqa: ARG002 - see HopIntake
+        """Take over that an upstream stream lost frames; durable like a batch."""
+        note = GapNote(upstream.stream, gap.first, gap.last, gap.records, gap.reason)
+        async with self._turn:
+            return self._queue(EntryDraft(upstream=upstream, gap=note), 0)
+
+    def mark(self, stream: bytes) -> Mark | None:
+        """How much of an upstream stream is held here."""
+        return self._spool.marks.get(stream)
+
+    def lag(self, file: str, unread: int | None) -> None:
+        """See ``Intake``."""
+        if unread is None:
+            self.files.pop(file, None)
+            self._metrics.remove("shipper_source_lag_bytes", source=self.name, file=file)
+        else:
+            self.files[file] = unread
+            self._metrics.gauge("shipper_source_lag_bytes", source=self.name, file=file).set(unread)
+
+    def lost(self, reason: str, size: int, file: str) -> None:
+        """See ``Intake``."""
+        self._metrics.counter("shipper_lost_bytes_total", reason=reason).add(size)
+        log.error("bytes of a file can never be read", source=self.name, file=file, bytes=size, reason=reason)
+
+    @property
+    def unread(self) -> int:
+        """Unread bytes of all files."""
+        return sum(self.files.values())
+
+    async def settle(self) -> None:
+        """Wait until everything that was taken is durable (or failed)."""
+        if self._pending:
+            await asyncio.gather(*self._pending, return_exceptions=True)
+
+    def _work(self, read: Callable[[], Batch | None]) -> tuple[Batch, EntryDraft] | None:
+        """On a worker thread: read, process, encode."""
+        batch = read()
+        if batch is None:
+            return None
+        batch.state = {self._prefix + key: value for key, value in batch.state.items()}
+        batch = self._chain.run(batch)
+        frames = [batch.payload] if isinstance(batch.payload, Frame) else self._frames(batch)
+        batch.ranges = _ranges(batch)
+        return batch, EntryDraft(frames, batch.state, batch.dead_letters, batch.upstream)
+
+    def _frames(self, batch: Batch) -> list[FrameDraft]:
+        """The batch's records as one frame, or as several when they do not fit into one."""
+        payload = batch.payload
+        if not isinstance(payload, Payload):
+            raise TypeError(f"the chain returned {type(payload).__name__} instead of encoded records")
+        meta = FrameMeta(batch.labels, _ranges(batch), batch.origin, batch.indices, batch.subs)
+        try:
+            made = draft(payload, meta, batch.read_at)
+        except FrameTooLarge:
+            made = None
+        if made is not None and made.size <= self._spool.max_frame:
+            return [made]
+        if payload.count == 1:
+            self._too_large(batch, payload.raw()[0])
+            return self._frames(batch)
+        return [frame for part in _halves(batch, payload) for frame in self._frames(part)]
+
+    def _too_large(self, batch: Batch, record: bytes) -> None:
+        """A record that no frame can hold goes to the dead letters."""
+        span = batch.ranges[-1] if batch.ranges else SourceRange(self.name, b"", 0, 0)
+        index = batch.indices[0] if batch.indices else 0
+        batch.dead_letters.append(
+            DeadLetter(
+                record[:DEAD_LETTER_RAW],
+                len(record),
+                _STAGE,
+                f"the record of {len(record)} bytes does not fit into a frame of {self._spool.max_frame}",
+                batch.labels,
+                self.name,
+                span.generation,
+                span.start,
+                index,
+                batch.read_at,
+            )
+        )
+        batch.payload, batch.indices, batch.subs = Payload.lines(b""), None, None
+
+    def _append(self, batch: Batch, entry: EntryDraft) -> Ticket:
+        self._count(batch)
+        return self._queue(entry, sum(len(f.raw) if isinstance(f, Frame) else f.size for f in entry.frames))
+
+    def _queue(self, entry: EntryDraft, size: int) -> Ticket:
+        future = self._spool.append(entry)
+        self._budget.add(size)
+        self._pending.add(future)
+
+        def done(future: "asyncio.Future[int]") -> None:
+            self._budget.free(size)
+            self._pending.discard(future)
+            # Asking for the exception also keeps asyncio from warning about a source that does not wait for it.
+            if not future.cancelled() and future.exception() is None and future.result() == DUPLICATE:
+                self._metrics.counter("shipper_duplicates_total", source=self.name).add()
+
+        future.add_done_callback(done)
+        return Ticket(future)
+
+    def _count(self, batch: Batch) -> None:
+        self.taken += 1
+        stages = self._stages
+        if isinstance(batch.payload, Frame):
+            stages["read"].add(batch.payload.records)
+            stages["kept"].add(batch.payload.records)
+            return
+        for span in batch.ranges:
+            stages["read"].add(span.read)
+            stages["kept"].add(span.kept)
+            stages["failed"].add(span.failed)
+            for by, count in span.dropped.items():
+                stages["dropped"].add(count)
+                processor, _, reason = by.rpartition("/")
+                self._metrics.counter("shipper_records_dropped_total", processor=processor, reason=reason).add(count)
+        for letter in batch.dead_letters:
+            self._metrics.counter("shipper_dead_letters_total", processor=letter.processor).add()
+
+
+def _ranges(batch: Batch) -> list[SourceRange]:
+    """The batch's ranges, with the records that no frame could hold counted as failed."""
+    too_large = sum(letter.processor == _STAGE for letter in batch.dead_letters)
+    if not (too_large and batch.ranges):
+        return batch.ranges
+    *others, last = batch.ranges
+    return [*others, msgspec.structs.replace(last, kept=last.kept - too_large, failed=last.failed + too_large)]
+
+
+def _halves(batch: Batch, payload: Payload) -> list[Batch]:
+    """Two batches with half of the records each. The ranges stay with the second: they are counted once."""
+    records = payload.raw()
+    middle = len(records) // 2
+    indices = batch.indices or (list(range(len(records))) if batch.origin else None)
+    halves = []
+    for at, part in ((slice(None, middle), records[:middle]), (slice(middle, None), records[middle:])):
+        data = b"".join(len(r).to_bytes(4, "little") + r for r in part)
+        if payload.format != payload.format.SIZED:
+            data = b"".join(r + b"\n" for r in part)
+        halves.append(
+            Batch(
+                batch.source,
+                batch.labels,
+                Payload(payload.format, data, len(part)),
+                batch.ranges if at.stop is None else [],
+                batch.read_at,
+                dead_letters=batch.dead_letters,
+                origin=batch.origin,
+                indices=indices[at] if indices else None,
+                subs=batch.subs[at] if batch.subs else None,
+            )
+        )
+    return halves

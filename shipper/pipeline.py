@@ -1,0 +1,263 @@
+"""Wires a config into a running pipeline.
+
+Start: spool, deliveries, sources, admin: a sink is ready before anything is read. Stop is the other way round: sources
+first; then what they took becomes durable; then the sinks may catch up for ``shutdown_timeout``; then the spool is
+sealed. Whatever is cut short comes again after the next start, because positions become durable with their data.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from shipper.admin import Admin
+from shipper.chain.run import Chain
+from shipper.config import Config
+from shipper.errors import ShipperError, SourceError, SpoolError
+from shipper.intake import Budget, SourceIntake
+from shipper.log import get_logger
+from shipper.metrics import Registry
+from shipper.readiness import Readiness
+from shipper.sinks.backoff import Delays
+from shipper.sinks.base import Backoff
+from shipper.sinks.delivery import Delivery
+from shipper.spool.files import Damage
+from shipper.spool.spool import Spool
+from shipper.status import status
+
+if TYPE_CHECKING:
+    from shipper.sources.base import Source
+
+_BUDGET: Final = 4 * 1024 * 1024
+_WORKERS: Final = 2
+_SETTLE: Final = 20
+"""Tenths of a second that the start-up line waits for the sinks to connect."""
+_RESTART: Final = Backoff()
+log = get_logger("shipper")
+
+
+class Pipeline:
+    """One agent or collector. ``run`` is its whole life."""
+
+    def __init__(self, config: Config, *, once: bool = False) -> None:
+        """Open the spool; nothing is read or sent yet.
+
+        :raises SpoolError: the data directory cannot be used; the message says why.
+        :raises FutureFormat: a newer shipper wrote it.
+        """
+        self.config = config
+        self.once = once
+        self.metrics = Registry()
+        self.started = time.monotonic()
+        self.spool = Spool(
+            config.data_dir / "spool", config.spool.max_bytes, config.dead_letters.max_bytes, list(config.sinks)
+        )
+        self.feeds = {name: self.spool.subscribe(name) for name in config.sinks}
+        self.deliveries = {name: self._delivery(name) for name in config.sinks}
+        self.failed: dict[str, str] = {}
+        """Sources that ended, and why."""
+        self.intakes: dict[str, SourceIntake] = {}
+        self._chains: list[Chain] = []
+        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="chain")
+        self._budget = Budget(_BUDGET)
+        self._stop = asyncio.Event()
+        self._error: ShipperError | None = None
+        self._gauges()
+        self.readiness = Readiness(self.metrics, spool_fill=lambda: self.spool.used / self.spool.max_bytes)
+        for name, feed in self.feeds.items():
+            self.readiness.watch(
+                "sink", name, partial(getattr, feed, "backlog_bytes"), partial(getattr, feed, "cursor")
+            )
+        self.admin = (
+            Admin(config.admin.listen, self.metrics, self.readiness.check, self._status) if config.admin else None
+        )
+
+    def _delivery(self, name: str) -> Delivery:
+        return Delivery(
+            name,
+            self.config.sinks[name],
+            self.feeds[name],
+            self.spool,
+            labels=self.config.labels,
+            state_dir=self.config.data_dir / "sinks" / name,
+            metrics=self.metrics,
+            once=self.once,
+        )
+
+    def _status(self) -> dict[str, Any]:
+        return status(self)
+
+    def _gauges(self) -> None:
+        spool, metrics = self.spool, self.metrics
+        metrics.gauge_function("shipper_spool_bytes", lambda: spool.used)
+        metrics.gauge_function("shipper_spool_limit_bytes", lambda: spool.max_bytes)
+        metrics.gauge_function("shipper_dead_letters_bytes", lambda: spool.dead_letter_bytes)
+        metrics.gauge_function(
+            "shipper_spool_oldest_unacked_seconds",
+            lambda: max(feed.oldest_unacked_seconds for feed in self.feeds.values()),
+        )
+        for name, feed in self.feeds.items():
+            metrics.gauge_function("shipper_sink_backlog_bytes", partial(getattr, feed, "backlog_bytes"), sink=name)
+            metrics.gauge_function("shipper_sink_backlog_frames", partial(getattr, feed, "backlog_frames"), sink=name)
+        spool.on_damage = self._damaged
+
+    def _damaged(self, damage: Damage) -> None:
+        size = damage.end - damage.start
+        if not damage.acknowledged:
+            log.warning("the end of the spool is unknown after a crash: files are read again from there", bytes=size)
+            return
+        self.metrics.counter("shipper_lost_bytes_total", reason="corrupt").add(size)
+        log.error(
+            "part of the spool is damaged: a copy is in quarantine, the rest goes on",
+            segment=damage.segment,
+            offset=damage.start,
+            bytes=size,
+            first=damage.first,
+            last=damage.last,
+            reason=damage.reason,
+        )
+
+    def stop(self) -> None:
+        """Begin to drain and stop."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Run until ``stop`` is called, or with ``once`` until everything is acknowledged.
+
+        :raises ShipperError: it had to end: a source cannot be used as configured, or the disk refused.
+        """
+        if self.admin is not None:
+            await self.admin.start()
+        self.spool.start()
+        for damage in self.spool.damages:
+            self._damaged(damage)
+        deliveries = [asyncio.create_task(d.run(), name=f"sink/{n}") for n, d in self.deliveries.items()]
+        for task in deliveries:
+            task.add_done_callback(self._delivery_ended)
+        sources = [asyncio.create_task(self._source(name), name=f"source/{name}") for name in self.config.sources]
+        others = [asyncio.create_task(self._greet()), asyncio.create_task(self.readiness.run())]
+        try:
+            await self._wait(sources)
+        finally:
+            await _cancel(sources)
+            await self._drain(deliveries)
+            await _cancel(others)
+            if self.admin is not None:
+                await self.admin.close()
+        if self._error is not None:
+            raise self._error
+
+    async def _wait(self, sources: Sequence["asyncio.Task[None]"]) -> None:
+        """Until stopped; with ``once`` until the sources have read everything."""
+        stopped = asyncio.create_task(self._stop.wait())
+        work = asyncio.gather(*sources) if self.once else asyncio.Event().wait()
+        done, _ = await asyncio.wait({stopped, asyncio.ensure_future(work)}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        for task in done:
+            task.result()
+
+    async def _drain(self, deliveries: Sequence["asyncio.Task[None]"]) -> None:
+        """Let what was taken become durable, let the sinks catch up, stop them, seal the spool."""
+        for intake in self.intakes.values():
+            if not self.spool.blocked:
+                await intake.settle()
+        # A run --once waits for every acknowledgement; a stop gives the sinks their time.
+        caught_up = asyncio.gather(*(delivery.wait_caught_up() for delivery in self.deliveries.values()))
+        waits: set[asyncio.Future[Any]] = {caught_up}
+        if self.once and not self._stop.is_set():
+            waits.add(asyncio.create_task(self._stop.wait()))
+        timeout = None if self.once and not self._stop.is_set() else self.config.shutdown_timeout
+        if self._error is None:
+            await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if not caught_up.done() or caught_up.cancelled():
+            left = sum(feed.backlog_frames for feed in self.feeds.values())
+            log.warning("stopped before everything was delivered; the rest goes after the next start", frames=left)
+        caught_up.cancel()
+        await _cancel(deliveries)
+        for chain in self._chains:
+            chain.teardown()
+        self._workers.shutdown(wait=True, cancel_futures=True)
+        try:
+            await self.spool.close()
+        except SpoolError as error:
+            self._error = self._error or error
+
+    def _delivery_ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fatal(error)
+
+    def _fatal(self, error: BaseException) -> None:
+        self._error = self._error or (error if isinstance(error, ShipperError) else SpoolError(repr(error)))
+        self._stop.set()
+
+    async def _source(self, name: str) -> None:
+        """Run one source; start it again when it failed for a while."""
+        source: Source = self.config.sources[name]
+        delays = Delays(_RESTART)
+        while True:
+            chain = Chain([*source.processors, *self.config.processors], name, lambda: self.spool.dead_letter_room)
+            intake = self.intakes[name] = self._intake(name, source, chain)
+            self._chains.append(chain)
+            self.readiness.source_runs(name)
+            self.readiness.watch("source", name, partial(getattr, intake, "unread"), partial(getattr, intake, "taken"))
+            try:
+                await source.run(intake, once=self.once)
+            except SpoolError as error:
+                self._fatal(error)
+                return
+            except SourceError as error:
+                if not error.retriable:
+                    self.failed[name] = str(error)
+                    self._fatal(error)
+                    return
+                log.warning("a source is not available; it is tried again", source=name, why=str(error), every=60.0)
+            except Exception as error:  # noqa: BLE001 - a source may be anybody's code; the others go on
+                self.failed[name] = repr(error)
+                self.readiness.source_died(name, repr(error))
+                log.warning("a source crashed; it is started again", source=name, exc=error, every=60.0)
+            else:
+                if self.once:
+                    return
+                log.info("a source has ended: there is nothing more to read", source=name)
+                await asyncio.Event().wait()
+            await intake.settle()
+            self._chains.remove(chain)
+            chain.teardown()
+            await asyncio.sleep(delays.next())
+            self.failed.pop(name, None)
+
+    def _intake(self, name: str, source: "Source", chain: Chain) -> SourceIntake:
+        config = self.config
+        return SourceIntake(
+            name,
+            {**config.labels, "source": name, **source.labels},
+            chain,
+            self.spool,
+            self.metrics,
+            self._budget,
+            self._workers,
+            config.batch.max_bytes,
+            config.batch.max_delay,
+        )
+
+    async def _greet(self) -> None:
+        """Say what is seen: ``watching 3 files (12 MiB unread) → central collector:7420 connected``."""
+        for _ in range(_SETTLE):
+            await asyncio.sleep(0.1)
+            if all(delivery.up for delivery in self.deliveries.values()):
+                break
+        sinks = ", ".join(
+            " ".join(filter(None, (name, self.config.sinks[name].describe(), delivery.state)))
+            for name, delivery in self.deliveries.items()
+        )
+        for source in self.config.sources.values():
+            line = f"{source.describe()} → {sinks}"
+            log.info(line)
+
+
+async def _cancel(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,127 @@
+"""What an operator sees of a process: start, once, signals, clear sentences."""
+
+import signal
+from pathlib import Path
+
+from support.processes import Node, free_port, records, wait_for
+
+
+def agent_config(tmp_path: Path, sink: str, extra: str = "") -> str:
+    return (
+        f"data_dir: {tmp_path}/data\n"
+        f"sources: {{app: {{type: file, include: ['{tmp_path}/logs/*.log']}}}}\n"
+        f"sinks: {{out: {sink}}}\n{extra}"
+    )
+
+
+def file_sink(tmp_path: Path) -> str:
+    return f"{{type: file, path: '{tmp_path}/out.ndjson'}}"
+
+
+def write(tmp_path: Path, text: str) -> None:
+    (tmp_path / "logs").mkdir(exist_ok=True)
+    with (tmp_path / "logs" / "a.log").open("a") as log:
+        log.write(text)
+
+
+def test_run_once_ships_what_is_there_and_exits(tmp_path: Path) -> None:
+    """All lines, the half one at the end too, and exit code 0; a second run adds nothing."""
+    write(tmp_path, "one\ntwo\nhalf")
+    agent = Node(tmp_path, "agent", agent_config(tmp_path, file_sink(tmp_path)))
+    for _ in range(2):
+        agent.start("--once")
+        assert agent.wait() == 0, agent.output()
+    assert [r["message"] for r in records(tmp_path / "out.ndjson")] == ["one", "two", "half"]
+
+
+def test_sigterm_drains_and_exits_0(tmp_path: Path) -> None:
+    """What was written before the signal is at the sink after it."""
+    write(tmp_path, "one\n")
+    agent = Node(tmp_path, "agent", agent_config(tmp_path, file_sink(tmp_path)))
+    agent.start()
+    wait_for(lambda: (tmp_path / "out.ndjson").exists(), "the first line")
+    assert agent.stop() == 0, agent.output()
+    assert "watching 1 file" in agent.output()
+
+
+def test_a_second_signal_exits_at_once_and_loses_nothing(tmp_path: Path) -> None:
+    """With a sink that is away a stop would wait; the second signal does not, and the next start delivers."""
+    write(tmp_path, "one\ntwo\n")
+    port = free_port()
+    sink = f"{{type: grpc, addresses: ['127.0.0.1:{port}']}}"
+    agent = Node(tmp_path, "agent", agent_config(tmp_path, sink, "shutdown_timeout: 1h\n"))
+    agent.start()
+    wait_for(lambda: "watching" in agent.output(), "the start-up line")
+    agent.signal(signal.SIGTERM)
+    wait_for(lambda: "stopping" in agent.output(), "the drain")
+    agent.signal(signal.SIGTERM)
+    assert agent.wait(10) == 128 + signal.SIGTERM
+    collector = Node(
+        tmp_path,
+        "collector",
+        f"data_dir: {tmp_path}/collector\nsources: {{edge: {{type: grpc, listen: '127.0.0.1:{port}'}}}}\n"
+        f"sinks: {{archive: {file_sink(tmp_path)}}}\n",
+    )
+    collector.start()
+    agent.start("--once")
+    assert agent.wait() == 0, agent.output()
+    assert collector.stop() == 0, collector.output()
+    assert [r["message"] for r in records(tmp_path / "out.ndjson")] == ["one", "two"]
+
+
+def test_sighup_says_that_reload_is_not_there_and_keeps_running(tmp_path: Path) -> None:
+    """The process goes on shipping."""
+    write(tmp_path, "one\n")
+    agent = Node(tmp_path, "agent", agent_config(tmp_path, file_sink(tmp_path)))
+    agent.start()
+    wait_for(lambda: (tmp_path / "out.ndjson").exists(), "the first line")
+    agent.signal(signal.SIGHUP)
+    wait_for(lambda: "SIGHUP" in agent.output(), "the answer")
+    write(tmp_path, "two\n")
+    wait_for(lambda: len(list(records(tmp_path / "out.ndjson"))) == 2, "the second line")
+    assert agent.stop() == 0
+
+
+def test_a_port_in_use_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
+    """Two collectors on one port: the second says so and ends."""
+    port = free_port()
+    nodes = [
+        Node(
+            tmp_path,
+            f"collector{number}",
+            f"data_dir: {tmp_path}/data{number}\nsources: {{edge: {{type: grpc, listen: '127.0.0.1:{port}'}}}}\n"
+            "sinks: {out: {type: blackhole}}\n",
+        )
+        for number in (1, 2)
+    ]
+    nodes[0].start()
+    wait_for(lambda: "listening on" in nodes[0].output(), "the first collector")
+    nodes[1].start()
+    assert nodes[1].wait() == 1
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in nodes[1].output()
+    assert "Traceback" not in nodes[1].output()
+    assert nodes[0].stop() == 0
+
+
+def test_a_data_directory_in_use_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
+    """Two processes on one data directory: the second is refused."""
+    write(tmp_path, "one\n")
+    agent = Node(tmp_path, "agent", agent_config(tmp_path, file_sink(tmp_path)))
+    agent.start()
+    wait_for(lambda: (tmp_path / "out.ndjson").exists(), "the first line")
+    second = Node(tmp_path, "second", agent_config(tmp_path, "{type: blackhole}"))
+    second.start()
+    assert second.wait() == 1
+    assert "is in use by another process" in second.output()
+    assert "Traceback" not in second.output()
+    assert agent.stop() == 0
+
+
+def test_a_config_error_exits_2_with_every_problem(tmp_path: Path) -> None:
+    """And nothing else on stderr."""
+    agent = Node(tmp_path, "agent", "sources: {app: {type: fil}}\nsinks: {out: {type: stdot}}\n")
+    agent.start()
+    assert agent.wait() == 2
+    assert "fil" in agent.output()
+    assert "stdot" in agent.output()
+    assert "Traceback" not in agent.output()

@@ -1,0 +1,80 @@
+"""Real shipper processes for end-to-end tests: started, killed, started again."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import orjson
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Wait until a condition holds; fail with what was waited for."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.02)
+
+
+class Node:
+    """One agent or collector: a config and the process that runs it."""
+
+    def __init__(self, folder: Path, name: str, config: str) -> None:
+        self.config = folder / f"{name}.yaml"
+        self.config.write_text(config)
+        self.log = folder / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *arguments: str) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "shipper", "run", *arguments, str(self.config)], stdout=log, stderr=log
+            )
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None
+        return self._process
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def signal(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def kill(self) -> None:
+        """Kill -9."""
+        self.process.kill()
+        self.process.wait()
+
+    def wait(self, seconds: float = 60) -> int:
+        """The exit code."""
+        return self.process.wait(seconds)
+
+    def stop(self, seconds: float = 60) -> int:
+        """SIGTERM, then the exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def output(self) -> str:
+        return self.log.read_text()
+
+
+def records(path: Path) -> Iterator[dict[str, object]]:
+    """The records of an NDJSON file."""
+    with path.open("rb") as lines:
+        for line in lines:
+            yield orjson.loads(line)
