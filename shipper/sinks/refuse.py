@@ -34,6 +34,8 @@ class Refusals:
         self._log = log
         self._last = (-1, -1)
         self._pending: asyncio.Future[int] | None = None
+        self._queued = 0
+        """Bytes on their way into the dead letters, which ``dead_letter_room`` does not know of yet."""
         known = spool.state.get(self._key)
         if known is not None and len(known) == _PLACE.size:
             stream, seq, index = _PLACE.unpack(known)
@@ -48,7 +50,7 @@ class Refusals:
         if (item.seq, index) > self._last:
             letter = self._letter(item, index, raw, reason)
             size = len(letter.raw) + len(letter.error) + _OVERHEAD
-            if size > self._spool.dead_letter_room:
+            if size > self._spool.dead_letter_room - self._queued:
                 self._meter.lost(len(raw))
                 self._log.error(
                     "a record is lost: the sink refuses it and the dead letters are full; "
@@ -60,10 +62,15 @@ class Refusals:
             self._last = (item.seq, index)
             place = _PLACE.pack(self._spool.stream, item.seq, index)
             self._pending = self._spool.append(EntryDraft(state={self._key: place}, dead_letters=[letter]))
+            self._queued += size
+            self._pending.add_done_callback(lambda _: self._written(size))
             self._meter.refused()
             self._log.warning("a record goes to the dead letters", reason=reason, every=60.0, key=reason)
         if self._pending is not None:  # entries become durable in order: the latest speaks for those before it
             await asyncio.shield(self._pending)
+
+    def _written(self, size: int) -> None:
+        self._queued -= size
 
     def _letter(self, item: Item, index: int, raw: bytes, reason: str) -> DeadLetter:
         frame = item.body

@@ -14,10 +14,12 @@ from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
 from shipper.errors import SinkError, SinkUnavailable
+from shipper.spool.frame import extend_crc32c
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a named pipe in the way must not hold the sink until somebody reads it. It means nothing for files.
 _FILE: Final = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_READ_SIZE: Final = 1 << 20
 _WRITE_SIZE: Final = 1 << 30
 """Linux writes at most 2 GiB at one go."""
 
@@ -155,6 +157,15 @@ class Disk:
         """The file is empty or its last byte is a newline."""
         return file.size == 0 or os.pread(file.descriptor, 1, file.size - 1) == b"\n"
 
+    def checksum(self, descriptor: int, start: int, end: int, path: str) -> int:
+        """CRC32C of the bytes between two offsets. :raises SinkUnavailable: they cannot be read."""
+        value = 0
+        with _translated(path, "read"):
+            while start < end and (data := os.pread(descriptor, min(end - start, _READ_SIZE), start)):
+                value = extend_crc32c(value, data)
+                start += len(data)
+        return value
+
     def close(self, descriptor: int) -> None:
         """Give a descriptor back; never raises."""
         with suppress(OSError):
@@ -211,7 +222,7 @@ def _check_regular(mode: int, path: str) -> None:
 
 
 @contextmanager
-def _translated(path: str) -> Iterator[None]:
+def _translated(path: str, doing: str = "write") -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -220,4 +231,4 @@ def _translated(path: str) -> Iterator[None]:
             message = f"cannot write {path}: a symbolic link or something that is no file is in its way; move it away"
             raise SinkError(message) from error
         advice = f"; {_ADVICE[error.errno]}" if error.errno in _ADVICE else ""
-        raise SinkUnavailable(f"cannot write {path}: {text}{advice}") from error
+        raise SinkUnavailable(f"cannot {doing} {path}: {text}{advice}") from error

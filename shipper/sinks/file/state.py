@@ -1,9 +1,9 @@
 """What the file sink is about to write: the promise that makes it exactly once.
 
 Before a group of frames is appended, its *plan* is made durable: which numbers it holds, and for each file the length
-before and after. Two files, ``group.0`` and ``group.1``, are overwritten in turn, so that the plan before stays whole
-while one is written; the plan with the highest generation whose checksum holds is in force. One write and one
-``fdatasync`` a group.
+before and after, and a checksum of what comes between. Two files, ``group.0`` and ``group.1``, are overwritten in turn,
+so that the plan before stays whole while one is written; the plan with the highest generation whose checksum holds is
+in force. One write and one ``fdatasync`` a group.
 
     offset size  (of a slot file; little-endian)
      0      4    magic ``SHPG``
@@ -43,6 +43,8 @@ class PlannedFile(msgspec.Struct, frozen=True, array_like=True):
     """Its length before the group: 0 for a new one, which is made, empty, before the plan is written."""
     end: int
     """Its length after the group."""
+    crc: int
+    """CRC32C of what the group adds."""
 
 
 class LeftAlone(msgspec.Struct, frozen=True, array_like=True):

@@ -1,14 +1,13 @@
 """How the file sink writes, exactly once. Blocking; one call at a time.
 
 A group goes: open its files (new ones are made and synced empty) -> plan, synced -> append -> sync -> acknowledged.
-So whatever crashes, and whatever of the unsynced is lost, the plan in force tells what to undo:
+So whatever crashes, and whatever of the unsynced is lost, the plan in force tells what to do:
 
-- The cursor is at or past the plan's end: the group was acknowledged, so it was synced. Nothing to undo.
-- The cursor is at or before the plan's beginning: the group may be there in part, or whole. Its files are cut back to
-  the lengths that the plan gives, and the group comes again; the groups before it do not, for a plan is written only
-  once the group before it was synced. So it does not matter how far behind the cursor is.
-- The cursor is inside: a lost cursor that begins anew with the oldest frame of a spool, or a jump over a backlog. The
-  group counts as acknowledged exactly if all files have the lengths that they have after it.
+- The cursor is at or past the plan's end: the group was acknowledged, so it was synced. Nothing to do.
+- All its files are as they should be after it, lengths and checksums: the group is whole. It is synced, and counts as
+  acknowledged, however far behind the cursor is, and even if the spool has forgotten the group.
+- Else its files are cut back to the lengths that the plan gives, and the group comes again. The groups before it do
+  not: a plan is written only once the group before it was synced.
 
 A file is cut back only if it is *as listed*: the same inode under the same name, no shorter than before the group and
 no longer than after it. Any other was rotated away or edited: it is left alone, for good, with an alarm; what was
@@ -25,6 +24,7 @@ from shipper.errors import SinkError
 from shipper.sinks.file.disk import Disk, Identity, OpenFile
 from shipper.sinks.file.path_template import successor
 from shipper.sinks.file.state import LeftAlone, Plan, PlannedFile, PlanStore
+from shipper.spool.frame import crc32c
 
 MAX_OPEN: Final = 256
 """Files held open between groups, and files in one group."""
@@ -55,6 +55,8 @@ class GroupWriter:
         """By the path rendered: the path really written and its file; ``size`` is the length that it should have."""
         if self._store.plan is None and self._store.damaged > 1:
             self._alarm("state_damaged", "both plans are damaged: a half group may stay in the files", str(state_dir))
+        self._failed = False
+        """A write or a sync failed: the page cache may show what the disk does not have."""
         self._left_alone = list(self._store.plan.left_alone) if self._store.plan is not None else []
 
     def recover(self, stream: bytes, cursor: int) -> int:
@@ -74,20 +76,28 @@ class GroupWriter:
             return cursor
         if plan.next <= cursor:
             return cursor
-        if plan.first < cursor and self._is_whole(plan):
+        if not self._failed and self._is_whole(plan):
             return plan.next
         for file in plan.files:
             self._cut_back(plan.root, file)
+        self._failed = False
         return plan.first
 
     def _is_whole(self, plan: Plan) -> bool:
+        """All that the plan promised is there, and durable."""
         for file in plan.files:
+            whole = "/".join((plan.root, *file.path))
             found = self._disk.find(plan.root, file.path)
             if found is None:
                 return False
-            self._disk.close(found.descriptor)
-            if (*found.identity, found.size) != (file.device, file.inode, file.end):
-                return False
+            try:
+                if (*found.identity, found.size) != (file.device, file.inode, file.end):
+                    return False
+                if self._disk.checksum(found.descriptor, file.start, file.end, whole) != file.crc:
+                    return False
+                self._disk.sync(found.descriptor, whole)
+            finally:
+                self._disk.close(found.descriptor)
         return True
 
     def _cut_back(self, root: str, file: PlannedFile) -> None:
@@ -124,17 +134,19 @@ class GroupWriter:
         for key in idle[: max(0, len(idle) + len(contents) - MAX_OPEN)]:
             self._forget(key)
         files = [self._ready(key) for key in contents]
+        data = [b"".join(parts) for parts in contents.values()]
         planned = [
-            PlannedFile(path, *file.identity, file.size, file.size + sum(map(len, parts)))
-            for (path, file), parts in zip(files, contents.values(), strict=True)
+            PlannedFile(path, *file.identity, file.size, file.size + len(more), crc32c(more))
+            for (path, file), more in zip(files, data, strict=True)
         ]
         self._store.write(Plan(self._stream, first, next_seq, self._root, planned, self._left_alone))
         try:
-            for (path, file), parts in zip(files, contents.values(), strict=True):
-                self._disk.append(file.descriptor, b"".join(parts), self._whole(path))
+            for (path, file), more in zip(files, data, strict=True):
+                self._disk.append(file.descriptor, more, self._whole(path))
             for path, file in files:
                 self._disk.sync(file.descriptor, self._whole(path))
         except SinkError:
+            self._failed = True
             self.close()
             with suppress(SinkError):  # the next recover tries again; the failure to tell is the first one
                 for listed in planned:
