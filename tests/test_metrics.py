@@ -1,0 +1,188 @@
+"""Metrics: what the registry counts and what the text format says, read back by a parser of its own."""
+
+import math
+import re
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shipper.metrics import TABLE, Metric, Registry
+
+_SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\]|\\.)*",?)*)\})? (\S+)', re.DOTALL)
+_LABEL = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"', re.DOTALL)
+_ESCAPE = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
+
+Sample = tuple[str, tuple[tuple[str, str], ...]]
+
+
+def _parse(text: str) -> dict[Sample, float]:
+    """Read the text format: one sample a line, HELP and TYPE before the samples of each metric."""
+    samples: dict[Sample, float] = {}
+    announced = ""
+    for line in text.split("\n")[:-1]:
+        if line.startswith("# "):
+            announced = line.split(" ")[2]
+            continue
+        match = _SAMPLE.fullmatch(line)
+        assert match, line
+        labels = tuple(
+            (name, re.sub(r'\\[\\"n]', lambda m: _ESCAPE[m[0]], value))
+            for name, value in _LABEL.findall(match[2] or "")
+        )
+        assert match[1].startswith(announced)
+        assert (match[1], labels) not in samples, "a sample twice makes Prometheus refuse the page"
+        samples[match[1], labels] = float(match[3])
+    return samples
+
+
+def test_counters_and_gauges_are_rendered_with_help_and_type() -> None:
+    registry = Registry()
+    registry.counter("shipper_records_total", source="app", stage="read").add(3)
+    registry.counter("shipper_records_total", source="app", stage="read").add()
+    registry.gauge("shipper_spool_bytes").set(1048576)
+    registry.gauge("shipper_spool_oldest_unacked_seconds").set(0.25)
+    assert registry.render() == (
+        "# HELP shipper_records_total Records by what became of them: read from the source; kept, dropped or failed"
+        " in the chain.\n"
+        "# TYPE shipper_records_total counter\n"
+        'shipper_records_total{source="app",stage="read"} 4\n'
+        "# HELP shipper_spool_bytes Bytes that the spool's segments take on the disk.\n"
+        "# TYPE shipper_spool_bytes gauge\n"
+        "shipper_spool_bytes 1048576\n"
+        "# HELP shipper_spool_oldest_unacked_seconds Age of the oldest frame that some sink has not acknowledged; 0"
+        " when there is none.\n"
+        "# TYPE shipper_spool_oldest_unacked_seconds gauge\n"
+        "shipper_spool_oldest_unacked_seconds 0.25\n"
+    )
+
+
+def test_an_empty_registry_renders_nothing() -> None:
+    assert Registry().render() == ""
+
+
+def test_a_histogram_is_cumulative_and_ends_with_infinity() -> None:
+    registry = Registry()
+    latency = registry.histogram("shipper_delivery_latency_seconds", (0.1, 1.0), sink="s")
+    for value, times in ((0.1, 1), (0.5, 3), (7.0, 2)):
+        latency.observe(value, times)
+    samples = _parse(registry.render())
+    name = "shipper_delivery_latency_seconds"
+    assert samples == {
+        (f"{name}_bucket", (("sink", "s"), ("le", "0.1"))): 1,
+        (f"{name}_bucket", (("sink", "s"), ("le", "1.0"))): 4,
+        (f"{name}_bucket", (("sink", "s"), ("le", "+Inf"))): 6,
+        (f"{name}_sum", (("sink", "s"),)): pytest.approx(15.6),
+        (f"{name}_count", (("sink", "s"),)): 6,
+    }
+    assert registry.value(name, sink="s") == 6
+
+
+@given(st.dictionaries(st.tuples(st.text(), st.text()), st.integers(0, 2**70), max_size=8))
+def test_every_label_value_is_read_back_as_it_was(values: dict[tuple[str, str], int]) -> None:
+    registry = Registry()
+    for (source, file), number in values.items():
+        registry.gauge("shipper_source_lag_bytes", source=source, file=file).set(number)
+    expected = {
+        ("shipper_source_lag_bytes", (("source", source), ("file", file))): float(number)
+        for (source, file), number in values.items()
+    }
+    assert _parse(registry.render()) == expected
+
+
+def test_a_file_name_that_is_not_utf8_can_be_rendered() -> None:
+    registry = Registry()
+    registry.gauge("shipper_source_lag_bytes", source="app", file="/var/\udcff.log").set(1)
+    assert 'file="/var/\\\\udcff.log"' in registry.render().encode().decode()
+    assert registry.value("shipper_source_lag_bytes", source="app", file="/var/\udcff.log") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(math.inf, "+Inf"), (-math.inf, "-Inf"), (math.nan, "NaN"), (1e-7, "1e-07"), (True, "1")]
+)
+def test_odd_numbers_have_their_spelling(value: float, text: str) -> None:
+    registry = Registry()
+    registry.gauge("shipper_spool_bytes").set(value)
+    assert registry.render().endswith(f"shipper_spool_bytes {text}\n")
+
+
+def test_a_gauge_function_is_asked_when_somebody_reads() -> None:
+    registry = Registry()
+    numbers = iter((1.0, 2.0))
+    registry.gauge_function("shipper_spool_bytes", lambda: next(numbers))
+    assert registry.value("shipper_spool_bytes") == 1
+    assert registry.value("shipper_spool_bytes") == 2
+    registry.gauge_function("shipper_spool_bytes", lambda: 9.0)
+    assert registry.value("shipper_spool_bytes") == 9
+
+
+def test_a_gauge_function_that_raises_does_not_hide_the_other_metrics(capsys: pytest.CaptureFixture[str]) -> None:
+    registry = Registry()
+    registry.gauge_function("shipper_spool_bytes", lambda: 1 / 0)
+    registry.gauge("shipper_spool_limit_bytes").set(5)
+    assert "shipper_spool_bytes NaN\n" in registry.render()
+    assert "shipper_spool_limit_bytes 5\n" in registry.render()
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_removed_child_is_gone_and_starts_at_nothing_when_it_comes_back() -> None:
+    registry = Registry()
+    registry.gauge("shipper_source_lag_bytes", source="app", file="a").set(7)
+    registry.remove("shipper_source_lag_bytes", source="app", file="a")
+    registry.remove("shipper_source_lag_bytes", source="app", file="never there")
+    assert registry.render() == ""
+    assert registry.gauge("shipper_source_lag_bytes", source="app", file="a").value == 0
+
+
+def test_a_value_that_nobody_set_is_zero() -> None:
+    assert Registry().value("shipper_sink_up", sink="s") == 0
+
+
+def test_what_is_not_in_the_table_is_a_programming_error() -> None:
+    registry = Registry()
+    with pytest.raises(ValueError, match="shipper_typo_total is not a metric of shipper"):
+        registry.counter("shipper_typo_total")
+    with pytest.raises(ValueError, match="shipper_sink_up is a gauge, not a counter"):
+        registry.counter("shipper_sink_up", sink="s")
+    with pytest.raises(ValueError, match=r"shipper_sink_up has the labels \('sink',\), not \('sinc',\)"):
+        registry.gauge("shipper_sink_up", sinc="s")
+    with pytest.raises(ValueError, match="has the labels"):
+        registry.value("shipper_sink_up")
+    with pytest.raises(ValueError, match="buckets must ascend"):
+        registry.histogram("shipper_delivery_latency_seconds", (2.0, 1.0), sink="s")
+
+
+@pytest.mark.parametrize(("name", "metric"), TABLE.items())
+def test_every_metric_is_named_as_prometheus_wants_it(name: str, metric: Metric) -> None:
+    assert re.fullmatch(r"shipper_[a-z_]+[a-z]", name)
+    assert name.endswith("_total") == (metric.kind == "counter")
+    assert metric.help.endswith(".")
+    assert not set(metric.help) & {"\n", "\\"}
+
+
+def test_the_guide_shows_the_same_table() -> None:
+    guide = (Path(__file__).parents[1] / "docs/guide/operations.md").read_text()
+    for name, metric in TABLE.items():
+        labels = "{" + ", ".join(metric.labels) + "}" if metric.labels else ""
+        assert f"| `{name}{labels}` | {metric.kind} | {metric.help} |" in guide
+    assert set(re.findall(r"^\| `(shipper_\w+)", guide, re.MULTILINE)) == TABLE.keys()
+
+
+def test_threads_that_ask_and_remove_while_others_render_break_nothing() -> None:
+    registry = Registry()
+    stop = threading.Event()
+
+    def churn(source: str) -> None:
+        for number in range(2000):
+            registry.gauge("shipper_source_lag_bytes", source=source, file=str(number)).set(number)
+            registry.remove("shipper_source_lag_bytes", source=source, file=str(number))
+        stop.set()
+
+    thread = threading.Thread(target=churn, args=("app",))
+    thread.start()
+    while not stop.is_set():
+        _parse(registry.render())
+    thread.join()
+    assert registry.render() == ""
