@@ -1,0 +1,95 @@
+"""The bench's command line; see README.md."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from benchmarks import append, latency, report, steady, throughput
+from benchmarks.processes import BenchError, Cores
+from benchmarks.profile import profile
+from benchmarks.report import Row
+
+_HERE: Final = Path(__file__).parent
+_CHAINS: Final = {"1": throughput.raw, "3": throughput.changed, "4": throughput.access}
+_LONG_LINES: Final = {"1": 5_000_000, "3": 2_500_000, "4": 2_500_000}
+_QUICK_LINES: Final = 500_000
+
+
+def main() -> int:
+    """Run the workloads; 1 when one could not be run, or when a record was lost, doubled, altered or out of order."""
+    args = _arguments()
+    folder: Path = args.dir.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    cores = Cores.choose()
+    os.sched_setaffinity(0, {cores.other})
+    lines = dict.fromkeys(_CHAINS, _QUICK_LINES) if args.quick else _LONG_LINES
+    about = report.surroundings()
+    name = f"{'quick-' if args.quick else ''}{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    if args.profile:
+        workload = _CHAINS[args.profile](lines[args.profile])
+        result = args.results / f"{name}-profile-{args.profile}"
+        try:
+            print(profile(workload, folder, cores, result))
+        except BenchError as error:
+            print(error, file=sys.stderr)
+            return 1
+        print(f"\nthe stacks, folded: {result}")
+        return 0
+    rows: list[Row] = []
+    failed = False
+    for number, measure in _workloads(args, lines, folder, cores).items():
+        print(f"workload {number} ...", flush=True)
+        try:
+            measured = measure()
+        except BenchError as error:
+            print(f"workload {number}: {error}", file=sys.stderr)
+            failed = True
+            continue
+        rows += measured
+        print(report.table(measured), flush=True)
+    written = report.write(args.results, name, about, rows)
+    print(report.table(rows))
+    print(written)
+    return int(failed or any(row.verdict == "WRONG" for row in rows))
+
+
+def _workloads(
+    args: argparse.Namespace, lines: dict[str, int], folder: Path, cores: Cores
+) -> dict[str, Callable[[], list[Row]]]:
+    """What to run, by number."""
+    quick = args.quick
+    known: dict[str, Callable[[], list[Row]]] = {
+        number: partial(throughput.measure, chain(lines[number]), folder, cores, 1 if quick else 3)
+        for number, chain in _CHAINS.items()
+    }
+    known["7"] = partial(steady.measure, 8 if quick else 60, folder, cores)
+    known["9"] = partial(latency.measure, 5 if quick else 60, folder, cores)
+    known["11"] = partial(append.measure, 300 if quick else 2000, folder, cores)
+    return {number: known[number] for number in args.only or known}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure shipper; see benchmarks/README.md."
+    )
+    parser.add_argument("--quick", action="store_true", help="about a minute in all; the figures are rough")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=["1", "3", "4", "7", "9", "11"],
+        metavar="N",
+        help="only these workloads: 1 3 4 7 9 11",
+    )
+    parser.add_argument("--profile", choices=sorted(_CHAINS), help="no figures: where the agent's CPU time goes")
+    parser.add_argument("--dir", type=Path, default=_HERE / "work", help="where to work: on the disk to be measured")
+    parser.add_argument("--results", type=Path, default=_HERE / "results", help="where to write the results")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""An agent and a collector as a user runs them: config files, ``python -m shipper run``, a port on 127.0.0.1."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from benchmarks.processes import BenchError, Child, Cores
+
+_START: Final = 15.0
+_DRAIN: Final = 180.0
+_PROCESSORS: Final = Path(__file__).parent / "processors"
+
+
+class Rig:
+    """One run: an empty folder, a collector that is ready, and agents to start. A context manager."""
+
+    def __init__(self, folder: Path, cores: Cores) -> None:
+        self.folder = folder
+        self.cores = cores
+        self.output = folder / "collector-output.ndjson"
+        """What the collector's file sink writes."""
+        self.port = _free_port()
+        self._children: list[Child] = []
+
+    def __enter__(self) -> Self:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        for path in _PROCESSORS.glob("*.py"):
+            shutil.copy(path, self.folder)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for child in self._children:
+            child.kill()
+
+    def collector(self, sink: dict[str, Any] | None = None, *, piped: bool = False) -> Child:
+        """Start the collector and wait until it listens; ``piped``: its standard output is a pipe."""
+        config = {
+            "data_dir": str(self.folder / "collector"),
+            "sources": {"edge": {"type": "grpc", "listen": f"127.0.0.1:{self.port}"}},
+            "sinks": {"out": sink or {"type": "file", "path": str(self.output)}},
+            "shutdown_timeout": f"{_DRAIN:g}s",
+        }
+        child = self._run("collector", config, self.cores.other, piped=piped)
+        wait_until(lambda: _listens(self.port), child, "listens")
+        return child
+
+    def agent(self, path: Path, extra: dict[str, Any], *, once: bool) -> Child:
+        """Start an agent that reads ``path``."""
+        config = {
+            "data_dir": str(self.folder / "agent"),
+            "sources": {"app": {"type": "file", "include": [str(path)]}},
+            "sinks": {"central": {"type": "grpc", "addresses": [f"127.0.0.1:{self.port}"]}},
+            **extra,
+        }
+        return self._run("agent", config, self.cores.measured, once=once)
+
+    def _run(self, name: str, config: dict[str, Any], core: int, *, once: bool = False, piped: bool = False) -> Child:
+        path = self.folder / f"{name}.yaml"
+        path.write_text(json.dumps(config, indent=2) + "\n")  # JSON is YAML
+        command = [sys.executable, "-m", "shipper", "run", *(["--once"] if once else []), str(path)]
+        log = self.folder / f"{name}.log"
+        child = Child(command, core, log, stdout=subprocess.PIPE if piped else None)
+        self._children.append(child)
+        return child
+
+
+def wait_until(done: Callable[[], bool], child: Child, what: str, timeout: float = _START) -> None:
+    """Wait for a condition.
+
+    :raises BenchError: the child ended first, or it took too long.
+    """
+    deadline = time.monotonic() + timeout
+    while not done():
+        if not child.alive() or time.monotonic() > deadline:
+            raise BenchError(f"{child}: never got so far that it {what}\n{child.tail()}")
+        time.sleep(0.02)
+
+
+def settled(path: Path) -> Callable[[], bool]:
+    """A condition: the file is there and holds something."""
+    return lambda: path.exists() and path.stat().st_size > 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
