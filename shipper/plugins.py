@@ -120,6 +120,8 @@ class Finder:
 
     def _by_path(self, kind: Kind, name: str, folder: Path) -> type[Any]:
         where, _, class_name = name.rpartition(":")
+        if not where:
+            raise PluginError(f"'{name}' names no module; expected module:Class or ./file.py:Class")
         module = self._file(folder, where) if where.endswith(".py") else _import(where, f"'{name}'")
         if not hasattr(module, class_name):
             classes = [

@@ -36,7 +36,7 @@ class Builder:
 
     def processors(self, node: Node, path: str) -> list[ProcessorSpec]:
         """A list of processors; those with problems are left out."""
-        if isinstance(node, Scalar) and node.empty:
+        if isinstance(node, Scalar) and node.null:
             return []
         if not isinstance(node, Sequence):
             self._bad(node.place, path, f"found {found(node)}, expected a list of processors, each '- name: settings'")
@@ -46,19 +46,27 @@ class Builder:
 
     def labels(self, node: Node, path: str) -> dict[str, Any]:
         """Labels; those with problems are left out."""
-        labels = self._decoder.decode(node, dict[str, str | int | float | bool], path)
-        if labels is BAD:
+        if isinstance(node, Scalar) and node.null:
             return {}
-        # Decoded twice: the first tells what cannot be a label, the second keeps numbers numbers and "no" text.
-        kept: dict[str, Any] = self._decoder.decode(node, dict[str, Any], path)
-        return kept
+        if not isinstance(node, Mapping):
+            self._bad(node.place, path, f"found {found(node)}, expected labels with values, as in 'env: prod'")
+            return {}
+        labels = {}
+        for name, value in node.items.items():
+            if isinstance(value, Scalar) and not value.null:
+                labels[name] = self._decoder.decode(value, Any, join(path, name))
+            else:
+                self._bad(
+                    value.place, join(path, name), f"found {found(value)}, expected text, a number, true or false"
+                )
+        return labels
 
     def _bad(self, place: Place, path: str, text: str) -> None:
         self._decoder.bad(place, path, text)
 
     def _named(self, kind: Kind, node: Node) -> dict[str, Any]:
         path = f"{kind.noun}s"
-        if isinstance(node, Scalar) and node.empty:
+        if isinstance(node, Scalar) and node.null:
             node = Mapping(place=node.place)
         if not isinstance(node, Mapping):
             self._bad(node.place, path, f"found {found(node)}, expected {path} by name, each with its type")
@@ -125,7 +133,7 @@ class Builder:
 
     def _check_where(self, node: Mapping, path: str) -> bool:
         where = node.items.get("where")
-        if not isinstance(where, Scalar) or where.empty:
+        if not isinstance(where, Scalar) or where.null:
             return True
         from shipper.chain.expression import Condition
 
@@ -138,13 +146,13 @@ class Builder:
         return True
 
     def _processor(self, node: Node, path: str) -> ProcessorSpec | None:
-        if isinstance(node, Scalar) and not node.empty:
+        if isinstance(node, Scalar) and not node.null:
             name, place = node.text, node.place
             body: Node = Mapping(place=place)
         elif isinstance(node, Mapping) and len(node.items) == 1:
             ((name, item),) = node.items.items()
             place = node.keys[name]
-            body = Mapping(place=place) if isinstance(item, Scalar) and item.empty else item
+            body = Mapping(place=place) if isinstance(item, Scalar) and item.null else item
         else:
             self._bad(node.place, path, self._not_a_processor(node))
             return None

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple, get_origin
 from shipper.config.document import Mapping, Node, Scalar, Sequence
 from shipper.config.expand import expand
 from shipper.config.kinds import is_struct, item_type, key_and_value_types, members, settings, shape, words
-from shipper.config.problems import Place, Problems, printable, quoted
-from shipper.config.scalars import NULLS, guess, parse_scalar
+from shipper.config.problems import Place, Problems, quoted
+from shipper.config.scalars import guess, parse_scalar
 from shipper.config.syntax import in_quotes
 from shipper.plugins import suggest
 
@@ -43,7 +43,7 @@ class Decoder:
         ``path`` is the node's place in the tree; ``at`` is where its key stands, when it has one.
         """
         variants = members(hint)
-        if NoneType in variants and isinstance(node, Scalar) and node.plain and node.text in NULLS:
+        if NoneType in variants and isinstance(node, Scalar) and node.null:
             return None
         variants = [member for member in variants if member is not NoneType]
         if any(shape(member) == "unsupported" for member in variants):
@@ -67,7 +67,7 @@ class Decoder:
     def foreign(self, place: Place, path: str, error: BaseException) -> Bad:
         """Note what a component's own check said; it may have seen secrets."""
         name = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        return self.bad(place, path, self.problems.redacted(printable(f"{name}{error}")))
+        return self.bad(place, path, self.problems.redacted(f"{name}{error}"))
 
     def struct(self, cls: type[Any], node: Mapping, path: str, at: Place, skip: frozenset[str] = frozenset()) -> Any:
         """An instance of a struct class, or ``BAD``. ``skip`` are keys that somebody else reads."""
@@ -112,12 +112,12 @@ class Decoder:
         try:
             value = expand(node.text, Path(node.place.file).parent, keep_secret)
         except ValueError as error:
-            return self.bad(node.place, path, printable(str(error)))
+            return self.bad(node.place, path, str(error))
         return _Text(value, expanded)
 
     def _scalar(self, node: Scalar, hint: Any, variants: list[Any], path: str, at: Place | None) -> Any:
         flat = [member for member in variants if shape(member) in ("scalar", "any")]
-        if node.empty and str not in flat and variants != flat:
+        if node.null and str not in flat and len(flat) < len(variants):
             return self._nothing(node, variants, path, at)
         if not flat:
             return self._wrong(node, hint, path, self._list_hint(node, variants))

@@ -14,6 +14,7 @@ import yaml
 from shipper.config.problems import Place, Problems, quoted
 from shipper.config.syntax import advice, explain
 
+NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 MAX_BYTES: Final = 1024 * 1024
 """A larger file is not a config."""
 MAX_DEPTH: Final = 32
@@ -37,6 +38,11 @@ class Scalar(Node):
     text: str
     plain: bool = True
     """Written without quotes: only then it may be a number, ``true`` or nothing where any type will do."""
+
+    @property
+    def null(self) -> bool:
+        """Nothing, or a word for it; text where text is expected."""
+        return self.plain and self.text in NULLS
 
     @property
     def empty(self) -> bool:
@@ -87,7 +93,7 @@ def parse(text: str, file: str, problems: Problems) -> Mapping | None:
         node = _Composer(text, file, problems).document()
     except _UnusableError:
         return None
-    if node is None or (isinstance(node, Scalar) and node.empty):
+    if node is None or (isinstance(node, Scalar) and node.null):
         return Mapping(place=Place(file, 1))
     if not isinstance(node, Mapping):
         found = "a list" if isinstance(node, Sequence) else quoted(getattr(node, "text", ""))

@@ -14,6 +14,7 @@ def read_all(paths: list[Path], problems: Problems) -> Mapping:
     whole = Mapping(place=Place(str(paths[0]), 1))
     for path in paths:
         for file in _files(path, problems):
+            problems.expect(str(file))
             part = read(file, problems)
             if part is not None:
                 _merge(whole, part, problems)
@@ -55,7 +56,7 @@ def _merge(whole: Mapping, part: Mapping, problems: Problems) -> None:
 
 
 def _nothing(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.empty
+    return isinstance(node, Scalar) and node.null
 
 
 def _copy(node: Node) -> Node:

@@ -11,11 +11,9 @@ from shipper.config.decode import BAD, Decoder, join
 from shipper.config.document import Mapping, Node, Scalar
 from shipper.config.files import read_all
 from shipper.config.kinds import settings
-from shipper.config.model import NOT_IN_FILES, Config
+from shipper.config.model import BUILT, NOT_IN_FILES, Config
 from shipper.config.problems import Place, Problems
 from shipper.plugins import suggest
-
-_BUILT = ("labels", "sources", "processors", "sinks")
 
 
 def load(paths: Sequence[str | Path]) -> Config:
@@ -39,10 +37,11 @@ def _config(node: Mapping, name: str, problems: Problems) -> Config | None:
     top = Place(node.place.file, 1)
     known = {setting.name: setting for setting in settings(Config) if setting.name not in NOT_IN_FILES}
     values: dict[str, Any] = {"name": name}
-    for key in node.items.keys() - known.keys():
-        problems.add(node.keys[key], join("", key), "unknown key" + suggest(key, known))
-    for key in known.keys() & node.items.keys() - set(_BUILT):
-        values[key] = decoder.decode(node.items[key], known[key].type, key, node.keys[key])
+    for key, value in node.items.items():
+        if key not in known:
+            problems.add(node.keys[key], join("", key), "unknown key" + suggest(key, known))
+        elif key not in BUILT:
+            values[key] = decoder.decode(value, known[key].type, key, node.keys[key])
     # Sources first: their processors run first, and are the first to get a name.
     values["labels"] = builder.labels(_part(node, "labels"), "labels")
     values["sources"] = builder.sources(_part(node, "sources"))

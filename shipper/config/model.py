@@ -1,5 +1,6 @@
 """What a config holds once it is read: typed structs. The strings under the attributes are the reference's text."""
 
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,6 +58,10 @@ class AdminConfig(_Block):
     listen: str
     """The address to listen on, as in ``127.0.0.1:7421``; port 0 takes a free one."""
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r".*:[0-9]{1,5}", self.listen):
+            raise ValueError(f"listen is {self.listen!r}, expected host:port, as in 127.0.0.1:7421")
+
 
 class ProcessorSpec(NamedTuple):
     """One processor of a chain."""
@@ -69,6 +74,13 @@ class ProcessorSpec(NamedTuple):
     """The instance, a ``shipper.Processor``."""
     place: str
     """``file:line`` of its definition."""
+
+    def fresh(self) -> "ProcessorSpec":
+        """The same processor as an instance of its own: a shared one runs in the chain of every source, and calls of
+        one instance never overlap.
+        """
+        values = {name: getattr(self.processor, name) for name in self.processor.__struct_fields__}
+        return self._replace(processor=type(self.processor)(**values))
 
 
 class Config(_Block):
@@ -100,5 +112,7 @@ class Config(_Block):
     """What is allowed but should be looked at, one line each, with its place."""
 
 
+BUILT = frozenset({"labels", "sources", "processors", "sinks"})
+"""Attributes of ``Config`` whose form in files is another than their type here says."""
 NOT_IN_FILES = frozenset({"name", "warnings"})
 """Attributes of ``Config`` that no file can set."""

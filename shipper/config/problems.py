@@ -14,7 +14,7 @@ class Place(NamedTuple):
     """From 1."""
 
     def __str__(self) -> str:
-        return f"{printable(self.file)}:{self.line}"
+        return f"{self.file}:{self.line}"
 
 
 class Problems:
@@ -25,9 +25,13 @@ class Problems:
         self._files: dict[str, int] = {}
         self._secrets: dict[str, str] = {}
 
+    def expect(self, file: str) -> None:
+        """Problems come in the order in which files were announced here."""
+        self._files.setdefault(file, len(self._files))
+
     def add(self, place: Place, path: str, text: str) -> None:
         """``path`` is where in the tree: ``sources.app.include[0]``; empty for a whole file."""
-        line = f"{place}: {path}: {text}" if path else f"{place}: {text}"
+        line = printable(f"{place}: {path}: {text}" if path else f"{place}: {text}")
         self._found[self._files.setdefault(place.file, len(self._files)), place.line, line] = None
 
     def keep_secret(self, value: str, written: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
+from shipper.config.document import NULLS
 from shipper.config.kinds import as_text, bare, choices, is_enum
 from shipper.units import ByteSize, Duration
 
@@ -16,8 +17,6 @@ _NUMBER: Final = re.compile(r"[-+]?[0-9]{1,1000}(\.[0-9]{1,1000})?([eE][-+]?[0-9
 _JSON_INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,1000})")
 _JSON_NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]{0,1000})(\.[0-9]{1,1000})?([eE][-+]?[0-9]{1,4})?")
 _SWITCH: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
-"""What a plain scalar says for nothing."""
 _GUESSES: Final = dict.fromkeys(NULLS) | {
     "true": True,
     "True": True,

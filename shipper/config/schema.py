@@ -20,7 +20,7 @@ from shipper.config.kinds import (
     settings,
     shape,
 )
-from shipper.config.model import NOT_IN_FILES, Config
+from shipper.config.model import BUILT, NOT_IN_FILES, Config
 from shipper.plugins import KINDS, PROCESSOR, Kind
 from shipper.units import ByteSize, Duration
 
@@ -58,7 +58,7 @@ def schema() -> dict[str, Any]:
     top = _struct(Config, skip=NOT_IN_FILES)
     top["properties"]["sources"] |= _by_name(plugins.SOURCE, definitions)
     top["properties"]["sinks"] |= _by_name(plugins.SINK, definitions)
-    top["properties"]["processors"] |= {"$ref": "#/$defs/processors"}
+    _refer_to_processors(top)
     top["required"] = []
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "The config of shipper"}
     return head | top | {"$defs": definitions}
@@ -70,8 +70,13 @@ def _component(kind: Kind, name: str, cls: type[Any]) -> dict[str, Any]:
         found["properties"] = {"type": {"const": name}} | found["properties"]
         found["required"] = ["type", *found["required"]]
     if kind is plugins.SOURCE:
-        found["properties"]["processors"] |= {"$ref": "#/$defs/processors"}
+        _refer_to_processors(found)
     return found
+
+
+def _refer_to_processors(struct: dict[str, Any]) -> None:
+    text = struct["properties"]["processors"]["description"]
+    struct["properties"]["processors"] = {"description": text, "$ref": "#/$defs/processors"}
 
 
 def _by_name(kind: Kind, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +118,8 @@ def _struct(cls: type[Any], skip: frozenset[str] = frozenset()) -> dict[str, Any
     for setting in docs.describe(cls):
         if setting.name in skip:
             continue
-        text = " ".join(filter(None, [_plain(setting.text), f"Takes {setting.words}."]))
+        takes = "" if cls is Config and setting.name in BUILT else f"Takes {setting.words}."
+        text = " ".join(filter(None, [_plain(setting.text), takes]))
         properties[setting.name] = {"description": text} | _type(setting.type)
         if setting.default:
             properties[setting.name]["default"] = _json(docs.default_value(by_name[setting.name]))
@@ -154,7 +160,7 @@ def _one(hint: Any) -> dict[str, Any]:
         return {"type": ["array", "null"], "items": _type(item_type(hint))}
     if form == "mapping":
         if is_struct(bare(hint)[0]):
-            return _struct(bare(hint)[0])
+            return _struct(bare(hint)[0]) | {"type": ["object", "null"]}
         return {"type": ["object", "null"], "additionalProperties": _type(key_and_value_types(hint)[1])}
     return {} if form == "any" else _scalar(hint)
 
