@@ -115,11 +115,14 @@ async def _read_back(spool: Spool, payloads: list[Payload], first: int, count: i
 
 
 def _both(folder: Path, megabytes: int) -> Iterator[dict[str, Any]]:
-    for in_flight in (1, _IN_FLIGHT):
+    # The first pass is not counted: in a virtual machine the page cache pays for memory that it uses for the first time.
+    for counted, in_flight in ((False, _IN_FLIGHT), (True, 1), (True, _IN_FLIGHT)):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        yield asyncio.run(_append(folder, megabytes, in_flight))
+        found = asyncio.run(_append(folder, megabytes, in_flight))
         shutil.rmtree(folder)
+        if counted:
+            yield found
 
 
 def main() -> None:
