@@ -115,7 +115,7 @@ async def _read_back(spool: Spool, payloads: list[Payload], first: int, count: i
 
 
 def _both(folder: Path, megabytes: int) -> Iterator[dict[str, Any]]:
-    # The first pass is not counted: in a virtual machine the page cache pays for memory that it uses for the first time.
+    # The first pass is not counted: in a virtual machine memory that the page cache uses for the first time is slow.
     for counted, in_flight in ((False, _IN_FLIGHT), (True, 1), (True, _IN_FLIGHT)):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
