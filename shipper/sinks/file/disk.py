@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
@@ -19,6 +20,7 @@ from shipper.spool.frame import extend_crc32c
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a named pipe in the way must not hold the sink until somebody reads it. It means nothing for files.
 _FILE: Final = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FS_IOC_GETVERSION: Final = 0x80087601
 _READ_SIZE: Final = 1 << 20
 _WRITE_SIZE: Final = 1 << 30
 """Linux writes at most 2 GiB at one go."""
@@ -36,10 +38,11 @@ _ADVICE: Final = {
 
 
 class Identity(NamedTuple):
-    """Which file it is, whatever its name."""
+    """Which file it is, whatever its name; the same after a reboot (the device's number is not)."""
 
-    device: int
     inode: int
+    generation: int
+    """Tells a file from a later one with its inode number; 0 where the file system has none (tmpfs)."""
 
 
 class OpenFile(NamedTuple):
@@ -139,15 +142,14 @@ class Disk:
         except BaseException:
             os.close(descriptor)
             raise
-        return OpenFile(descriptor, Identity(found.st_dev, found.st_ino), found.st_size, created)
+        return OpenFile(descriptor, Identity(found.st_ino, _generation(descriptor)), found.st_size, created)
 
-    def identity(self, path: str) -> Identity | None:
-        """Which file has this name now; None: none."""
+    def is_named(self, descriptor: int, path: str) -> bool:
+        """An open file has this name still."""
         try:
-            found = os.stat(path, follow_symlinks=False)
+            return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
         except OSError:
-            return None
-        return Identity(found.st_dev, found.st_ino)
+            return False
 
     def size(self, descriptor: int) -> int:
         """The length of an open file."""
@@ -214,6 +216,13 @@ class Disk:
         """Make the names in a directory durable. :raises SinkUnavailable: they may not be."""
         with _translated(path):
             os.fsync(descriptor)
+
+
+def _generation(descriptor: int) -> int:
+    try:
+        return int.from_bytes(fcntl.ioctl(descriptor, _FS_IOC_GETVERSION, bytes(8))[:4], sys.byteorder)
+    except OSError:
+        return 0
 
 
 def _check_regular(mode: int, path: str) -> None:

@@ -37,8 +37,8 @@ class PlannedFile(msgspec.Struct, frozen=True, array_like=True):
 
     path: tuple[str, ...]
     """Components below the root."""
-    device: int
     inode: int
+    generation: int
     start: int
     """Its length before the group: 0 for a new one, which is made, empty, before the plan is written."""
     end: int
@@ -52,8 +52,8 @@ class LeftAlone(msgspec.Struct, frozen=True, array_like=True):
 
     root: str
     path: tuple[str, ...]
-    device: int
     inode: int
+    generation: int
 
 
 class Plan(msgspec.Struct, frozen=True, array_like=True):

@@ -9,9 +9,9 @@ So whatever crashes, and whatever of the unsynced is lost, the plan in force tel
 - Else its files are cut back to the lengths that the plan gives, and the group comes again. The groups before it do
   not: a plan is written only once the group before it was synced.
 
-A file is cut back only if it is *as listed*: the same inode under the same name, no shorter than before the group and
-no longer than after it. Any other was rotated away or edited: it is left alone, for good, with an alarm; what was
-written to it since the plan may then be there twice, in it and in the file that is begun in its place.
+A file is cut back only if it is *as listed*: the same file (inode and generation) under the same name, no shorter than
+before the group and no longer than after it. Any other was rotated away or edited: it is left alone, for good, with an
+alarm; what was written to it since the plan may then be there twice, in it and in the file that is begun in its place.
 """
 
 from collections import OrderedDict
@@ -91,7 +91,7 @@ class GroupWriter:
             if found is None:
                 return False
             try:
-                if (*found.identity, found.size) != (file.device, file.inode, file.end):
+                if (*found.identity, found.size) != (file.inode, file.generation, file.end):
                     return False
                 if self._disk.checksum(found.descriptor, file.start, file.end, whole) != file.crc:
                     return False
@@ -107,11 +107,11 @@ class GroupWriter:
             self._alarm("file_gone", "a file was moved or deleted while a group was written to it", whole)
             return
         try:
-            if found.identity == (file.device, file.inode) and file.start <= found.size <= file.end:
+            if found.identity == (file.inode, file.generation) and file.start <= found.size <= file.end:
                 if found.size > file.start:
                     self._disk.cut(found.descriptor, file.start, whole)
                 self._disk.sync(found.descriptor, whole)  # also when cut before: that one's sync may have failed
-            elif found.identity == (file.device, file.inode) or found.size:
+            elif found.identity == (file.inode, file.generation) or found.size:
                 self._leave_alone(root, file.path, found.identity)
             else:
                 self._alarm("file_replaced", "a file was replaced while a group was written to it", whole)
@@ -160,7 +160,7 @@ class GroupWriter:
         known = self._open.get(key)
         if known is not None:
             path, file = known
-            if self._disk.identity(self._whole(path)) == file.identity:
+            if self._disk.is_named(file.descriptor, self._whole(path)):
                 size = self._disk.size(file.descriptor)
                 if size == file.size:
                     self._open.move_to_end(key)
