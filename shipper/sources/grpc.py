@@ -5,12 +5,9 @@ to gRPC: the server, the order of Hello, Welcome and frames, one connection a st
 """
 
 import asyncio
-import socket
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, Final, TypeAlias, cast
-
-from google.protobuf.message import DecodeError
+from contextlib import suppress
+from typing import Any, ClassVar, Final, cast
 
 from shipper.errors import ShipperError, SourceError
 from shipper.log import get_logger
@@ -18,9 +15,10 @@ from shipper.sources.base import Intake, Source
 from shipper.v1 import ingest_pb2 as pb
 from shipper.wire import handshake
 from shipper.wire.budget import BUDGET, ReceiveBudget
-from shipper.wire.channel import ACK_INTERVAL, METHOD, SERVER_OPTIONS, aio, grpc, split_address
+from shipper.wire.channel import ACK_INTERVAL, SERVER_OPTIONS, aio, grpc, split_address
 from shipper.wire.refusal import Refusal
-from shipper.wire.session import TICK, HopIntake, Session, refusal_of
+from shipper.wire.server import LOG_EVERY, Context, Methods, Voice, abort, log_refused, read, why_not
+from shipper.wire.session import HopIntake, Session, refusal_of
 
 log = get_logger("grpc")
 
@@ -34,12 +32,10 @@ _STATUS: Final = {
     pb.Refused.SPOOL_FAILED: grpc.StatusCode.UNAVAILABLE,
     pb.Refused.REPLACED: grpc.StatusCode.ABORTED,
 }
-_EVERY: Final = 60.0
-"""Seconds between two log lines about one peer."""
+_TICKS: Final = 5
+"""The connections are looked at so often within one ``ack_interval``."""
 _LAST_WORD: Final = 5.0
 """Seconds that a sender has to take the reason for its end."""
-
-_Context: TypeAlias = "aio.ServicerContext[bytes, pb.ShipResponse]"
 
 
 class GrpcSource(Source):
@@ -82,18 +78,18 @@ class GrpcSource(Source):
         self._handlers: set[asyncio.Task[Any]] = set()
         server = aio.server(options=SERVER_OPTIONS)
         self.port = self._bind(server)
-        server.add_generic_rpc_handlers((_Methods(self._ship),))
+        server.add_generic_rpc_handlers((Methods(self._ship),))
         try:
             await server.start()
             self.serving = True
             while True:
-                await asyncio.sleep(TICK)
-                now = time.monotonic()
+                await asyncio.sleep(self.ack_interval / _TICKS)
+                due = time.monotonic() - self.ack_interval * (_TICKS - 2) / _TICKS
                 for stream, session in list(self._sessions.items()):
                     if session.finished.is_set():
                         del self._sessions[stream]
                     else:
-                        session.tick(now, self.ack_interval)
+                        session.tick(due)
         finally:
             self.serving = False
             await self._stop(server)
@@ -106,9 +102,9 @@ class GrpcSource(Source):
         try:
             port = server.add_insecure_port(self.listen)
         except RuntimeError as error:
-            raise SourceError(f"cannot listen on {self.listen}: {_why_not(self.listen)}") from error
+            raise SourceError(f"cannot listen on {self.listen}: {why_not(self.listen)}") from error
         if port == 0:
-            raise SourceError(f"cannot listen on {self.listen}: {_why_not(self.listen)}")
+            raise SourceError(f"cannot listen on {self.listen}: {why_not(self.listen)}")
         return port
 
     async def _stop(self, server: aio.Server) -> None:
@@ -119,15 +115,16 @@ class GrpcSource(Source):
             handler.cancel()
         await stopped
 
-    async def _ship(self, _requests: object, context: _Context) -> None:
+    async def _ship(self, _requests: object, context: Context) -> None:
         """One connection, from Hello to its end."""
         handler = cast("asyncio.Task[Any]", asyncio.current_task())
         self._handlers.add(handler)
+        voice = Voice(context)
         session: Session | None = None
         try:
             hello = await self._hello(context)
-            session = await self._open(hello, handler, context)
-            await self._serve(session, context)
+            session = await self._open(hello, handler, voice)
+            await self._serve(session, voice, context)
         except asyncio.CancelledError:
             if session is not None and session.ended is not None:
                 refusal = session.ended
@@ -141,22 +138,20 @@ class GrpcSource(Source):
             refusal = error
         except ShipperError as error:
             refusal = refusal_of(error)
-        except aio.BaseError:
-            return  # the connection broke under a write
         else:
             return
         finally:
             self._handlers.discard(handler)
             if session is not None:
                 session.close()
-        await self._refuse(refusal, session, context)
+        await self._refuse(refusal, voice, context)
 
-    async def _hello(self, context: _Context) -> pb.Hello:
+    async def _hello(self, context: Context) -> pb.Hello:
         if self._stopping:
             raise Refusal(pb.Refused.STOPPING, "the collector is stopping")
         try:
             async with asyncio.timeout(self.hello_timeout):
-                request = await _read(context)
+                request = await read(context)
         except TimeoutError as error:
             raise Refusal(pb.Refused.PROTOCOL, f"no Hello came within {self.hello_timeout:g} s") from error
         if request is None or request.WhichOneof("message") != "hello":
@@ -164,7 +159,7 @@ class GrpcSource(Source):
         handshake.check_hello(request.hello)
         return request.hello
 
-    async def _open(self, hello: pb.Hello, handler: "asyncio.Task[Any]", context: _Context) -> Session:
+    async def _open(self, hello: pb.Hello, handler: "asyncio.Task[Any]", voice: Voice) -> Session:
         """Take the place of the stream's connection, once nothing of the old one is on its way any more."""
         while (old := self._sessions.get(hello.stream)) is not None:
             if not old.finished.is_set():
@@ -175,17 +170,13 @@ class GrpcSource(Source):
                 break  # else another Hello was faster: it is now the old one
 
         async def send(ack: pb.Ack) -> bool:
-            try:
-                await context.write(pb.ShipResponse(ack=ack))
-            except aio.BaseError:
-                return False  # the connection is gone; the reader sees it too
-            return True
+            return await voice.say(pb.ShipResponse(ack=ack))
 
         session = Session(hello, self._intake, self._budget, send, handler.cancel)
         self._sessions[hello.stream] = session
         return session
 
-    async def _serve(self, session: Session, context: _Context) -> None:
+    async def _serve(self, session: Session, voice: Voice, context: Context) -> None:
         """Welcome the sender and take what it sends until it closes its side, then acknowledge the rest."""
         hello = session.hello
         mark = self._intake.mark(hello.stream)
@@ -194,14 +185,12 @@ class GrpcSource(Source):
             handshake.check_history(hello, mark)
         answer = handshake.welcome(hello, mark, session.window)
         session.start(answer.next)
-        await context.write(pb.ShipResponse(welcome=answer))
-        stream = hello.stream.hex()
-        log.info(
-            "a sender connected", peer=context.peer(), stream=stream, next=answer.next, every=_EVERY, key=("up", stream)
-        )
+        await voice.say(pb.ShipResponse(welcome=answer))
+        peer, stream = context.peer(), hello.stream.hex()
+        log.info("a sender connected", every=LOG_EVERY, key=stream, peer=peer, stream=stream, next=answer.next)
         while True:
             await self._budget.room()
-            request = await _read(context)
+            request = await read(context)
             if request is None:
                 break
             match request.WhichOneof("message"):
@@ -213,70 +202,11 @@ class GrpcSource(Source):
                     raise Refusal(pb.Refused.PROTOCOL, "a message that is neither Frames nor Gap came after Hello")
         await session.drained()
 
-    async def _refuse(self, refusal: Refusal, session: Session | None, context: _Context) -> None:
+    async def _refuse(self, refusal: Refusal, voice: Voice, context: Context) -> None:
         """Tell the sender why, and the log; ends the call."""
-        peer = context.peer()
-        host = peer.rpartition(":")[0]
-        say = log.info if refusal.reason in (pb.Refused.STOPPING, pb.Refused.REPLACED) else log.warning
-        say("a connection was refused", peer=peer, reason=refusal.name, why=str(refusal), every=_EVERY, key=host)
-        try:
+        if refusal.reason != pb.Refused.STOPPING:
+            log_refused(context, refusal.name, str(refusal))
+        with suppress(TimeoutError):  # a sender that reads nothing learns it from the status, if at all
             async with asyncio.timeout(_LAST_WORD):
-                if session is not None:
-                    await session.silent()
-                await context.write(pb.ShipResponse(refused=pb.Refused(reason=refusal.reason, text=str(refusal))))
-        except TimeoutError:
-            pass  # the sender reads nothing; the status still ends the call
-        except aio.BaseError:
-            return  # the sender is gone
-        await context.abort(_STATUS.get(refusal.reason, grpc.StatusCode.FAILED_PRECONDITION), str(refusal))
-
-
-async def _read(context: _Context) -> pb.ShipRequest | None:
-    """The next message; None where the sender closed its side, or is gone.
-
-    :raises Refusal: the bytes are not a message.
-    """
-    data = await context.read()
-    if not isinstance(data, bytes):
-        return None
-    try:
-        return pb.ShipRequest.FromString(data)
-    except DecodeError as error:
-        raise Refusal(pb.Refused.PROTOCOL, "a message that is not a ShipRequest") from error
-
-
-async def _stranger(_requests: object, context: _Context) -> None:
-    """Whoever speaks gRPC or HTTP/2 but asks for something else."""
-    peer = context.peer()
-    host = peer.rpartition(":")[0]
-    log.warning("a connection was refused", peer=peer, why="it asks for another service", every=_EVERY, key=host)
-    await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"this is a shipper collector; it serves {METHOD} only")
-
-
-class _Methods(grpc.GenericRpcHandler):
-    """Finds the handler of a method. Messages come as bytes: what is not a message is refused by ``_read``."""
-
-    def __init__(self, ship: Callable[[object, _Context], Awaitable[None]]) -> None:
-        def streaming(behaviour: Callable[[object, _Context], Awaitable[None]]) -> "grpc.RpcMethodHandler[Any, Any]":
-            serializer = pb.ShipResponse.SerializeToString
-            return grpc.stream_stream_rpc_method_handler(behaviour, response_serializer=serializer)
-
-        self._ship = streaming(ship)
-        self._stranger = streaming(_stranger)
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
-        return self._ship if handler_call_details.method == METHOD else self._stranger
-
-
-def _why_not(listen: str) -> str:
-    """Why an address cannot be listened on: gRPC keeps the reason for itself, so ask the system again."""
-    try:
-        host, port = split_address(listen)
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)
-    except OSError as error:
-        return error.strerror or str(error)
-    return "gRPC refused it"
+                await voice.say(pb.ShipResponse(refused=pb.Refused(reason=refusal.reason, text=str(refusal))))
+        await abort(context, _STATUS.get(refusal.reason, grpc.StatusCode.FAILED_PRECONDITION), str(refusal))

@@ -5,6 +5,7 @@
     handshake.py   the collector's judgement of a Hello (sans-IO)
     budget.py      the collector's receive budget and the windows that it gives (sans-IO but for one event)
     session.py     the collector's side of one connection, without gRPC
+    server.py      reading, writing and ending a call at the collector; strangers on its port
     connection.py  the sender's side of one connection
     window.py      the sender's side of the window, and how frames are put together into messages (sans-IO)
 

@@ -7,14 +7,15 @@ When it breaks, by whatever side or because no Ack came within the deadline, the
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
+
+from google.protobuf.message import DecodeError
 
 from shipper.errors import SinkError, SinkUnavailable
 from shipper.sinks.base import Gap, Item, Outlet
 from shipper.v1 import ingest_pb2 as pb
-from shipper.v1.ingest_pb2_grpc import IngestStub
 from shipper.version import VERSION
-from shipper.wire.channel import CHANNEL_OPTIONS, PROTOCOL, aio, grpc
+from shipper.wire.channel import CHANNEL_OPTIONS, METHOD, PROTOCOL, aio, grpc
 from shipper.wire.refusal import refused_error
 from shipper.wire.window import MESSAGE_BYTES, Window, cut, request, size_of
 
@@ -43,7 +44,7 @@ class Connection:
         self._compare = compare
         """Whether checks of frames can be compared: a ``where`` encodes frames anew, so that theirs may change."""
         self._channel = aio.insecure_channel(address, options=CHANNEL_OPTIONS)
-        self._call: Any = None
+        self._call: aio.StreamStreamCall[bytes, bytes]
         self._window = Window(0, 0)
         self._changed = asyncio.Event()
         """Set whenever an Ack came or the connection broke."""
@@ -69,10 +70,12 @@ class Connection:
             floor=outlet.cursor,
             floor_check=outlet.cursor_crc if self._compare else 0,
         )
-        # The stub is typed for the blocking API; the channel makes its calls the ones of grpc.aio.
-        self._call = IngestStub(self._channel).Ship()  # type: ignore[no-untyped-call]
+        # Messages travel as bytes here: frames are encoded by hand (window.py), and what cannot be decoded is an error
+        # of ours, not a traceback in gRPC's log.
+        method: aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(METHOD)
+        self._call = method()
         with suppress(*_BROKEN):  # the reason comes with the read
-            await self._call.write(pb.ShipRequest(hello=hello))
+            await self._call.write(pb.ShipRequest(hello=hello).SerializeToString())
         response = await self._read()
         if response.WhichOneof("message") != "welcome":
             raise SinkError(f"{self._address} did not answer with Welcome: it breaks the protocol")
@@ -159,7 +162,7 @@ class Connection:
         if self._error is not None:
             raise self._error
 
-    async def _write(self, message: pb.ShipRequest) -> None:
+    async def _write(self, message: bytes) -> None:
         try:
             await self._call.write(message)
         except asyncio.CancelledError:
@@ -177,14 +180,16 @@ class Connection:
     async def _read(self) -> pb.ShipResponse:
         """:raises SinkError: the call ended, or the collector ends it."""
         try:
-            response = await self._call.read()
+            data = await self._call.read()
         except aio.AioRpcError as error:
             kind = SinkError if error.code() in _FINAL else SinkUnavailable
             raise kind(f"{self._address}: {error.code().name}: {error.details()}") from error
-        if response is aio.EOF:
+        if not isinstance(data, bytes):
             raise SinkUnavailable(f"{self._address} closed the connection")
-        if not isinstance(response, pb.ShipResponse):
-            raise SinkError(f"{self._address} sent something that is not a ShipResponse")
+        try:
+            response = pb.ShipResponse.FromString(data)
+        except DecodeError as error:
+            raise SinkError(f"{self._address} sent something that is not a ShipResponse") from error
         if response.WhichOneof("message") == "refused":
             raise refused_error(response.refused, self._address)
         return response

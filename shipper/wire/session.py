@@ -26,8 +26,8 @@ from shipper.wire.channel import MAX_FRAME_BYTES
 from shipper.wire.handshake import Mark
 from shipper.wire.refusal import Refusal
 
-TICK: Final = 1.0
-"""Seconds between two calls of ``tick``."""
+_STUCK: Final = 1.0
+"""Seconds that a take lasts before the sender is told that the spool is full."""
 
 
 class HopIntake(Intake, Protocol):
@@ -165,22 +165,18 @@ class Session:
             await asyncio.sleep(0)  # the receipt's own callbacks have run after this
         if self._failed and self.ended is not None:
             raise self.ended
-        await self.silent()
-
-    async def silent(self) -> None:
-        """Wait until no Ack is being written: gRPC takes one write at a time."""
         while self._ack_task is not None:
             await asyncio.wait([self._ack_task])
 
-    def tick(self, now: float, ack_interval: float) -> None:
-        """Called every ``TICK`` seconds of the monotonic clock."""
+    def tick(self, due: float) -> None:
+        """Called about once a second. An Ack goes out when the last one is older than ``due`` (monotonic clock)."""
         if self._pending or not self._busy:
             self._quiet_ticks = 0
         else:
             self._quiet_ticks += 1
             if self._quiet_ticks > 1:
                 self._set_busy(busy=False)
-        if now - self._last_ack > ack_interval - 2 * TICK:
+        if self._last_ack < due:
             self._want_ack()
 
     def end(self, why: Refusal) -> None:
@@ -263,7 +259,7 @@ class Session:
                 self._last_ack = now = time.monotonic()
                 window = self.window
                 reason = pb.Ack.REASON_UNSPECIFIED
-                if self._blocked_since is not None and now - self._blocked_since > TICK:
+                if self._blocked_since is not None and now - self._blocked_since > _STUCK:
                     reason = pb.Ack.SPOOL_FULL
                 elif window < LARGEST:
                     reason = pb.Ack.SHARED

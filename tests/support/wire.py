@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from shipper.batch import Batch, Payload, SourceRange, Upstream
 from shipper.errors import SinkUnavailable
 from shipper.sinks.base import Gap, Item
 from shipper.sinks.grpc import GrpcSink
 from shipper.sources.grpc import GrpcSource
-from shipper.spool.frame import Frame, FrameMeta, decode, draft
+from shipper.spool.frame import Frame, FrameMeta, crc32c, decode, draft
+from shipper.v1 import ingest_pb2 as pb
+from shipper.wire.channel import CHANNEL_OPTIONS, METHOD, aio
 
 STREAM: Final = bytes(range(16))
 INCARNATION: Final = b"i" * 16
@@ -47,8 +49,6 @@ def big_frame(seq: int, size: int, stream: bytes = STREAM) -> Frame:
     meta = FrameMeta({"host": "edge-1"}, [])
     made = draft(payload, meta, 0)
     made.codec, made.payload = 0, payload.data
-    from shipper.spool.frame import crc32c
-
     made.crc = made.original_crc = crc32c(payload.data)
     raw, _ = made.stamp(stream, seq)
     return decode(raw)
@@ -91,8 +91,8 @@ class MemoryIntake:
     state: Mapping[str, bytes] = field(default_factory=dict)
     hold: bool = False
     """Nothing becomes durable by itself."""
-    full: bool = False
-    """``take`` waits."""
+    room: asyncio.Event = field(default_factory=asyncio.Event)
+    """``take`` waits while it is not set: the spool is full."""
     failure: Exception | None = None
     """What receipts fail with."""
     entries: list[Taken] = field(default_factory=list)
@@ -102,7 +102,11 @@ class MemoryIntake:
     takes: int = 0
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    def __post_init__(self) -> None:
+        self.room.set()
+
     async def take(self, read: Callable[[], Batch | None]) -> Taken | None:
+        """See ``Intake``."""
         batch = await asyncio.to_thread(read)
         assert batch is not None
         assert batch.upstream is not None
@@ -110,20 +114,23 @@ class MemoryIntake:
         return await self._append(batch.upstream, batch.payload, batch.labels)
 
     async def take_gap(self, upstream: Upstream, gap: Gap, labels: dict[str, Any]) -> Taken:
+        """See ``HopIntake``."""
         return await self._append(upstream, gap, labels)
 
     def mark(self, stream: bytes) -> MemoryMark | None:
+        """See ``HopIntake``."""
         return self.marks.get(stream)
 
-    def lag(self, file: str, unread: int | None) -> None: ...
+    def lag(self, file: str, unread: int | None) -> None:
+        """See ``Intake``."""
 
-    def lost(self, reason: str, size: int, file: str) -> None: ...
+    def lost(self, reason: str, size: int, file: str) -> None:
+        """See ``Intake``."""
 
     async def _append(self, upstream: Upstream, body: Frame | Gap, labels: dict[str, Any]) -> Taken:
         async with self._lock:
             self.takes += 1
-            while self.full:
-                await asyncio.sleep(0.002)
+            await self.room.wait()
             taken = Taken(upstream, body, labels, asyncio.get_running_loop().create_future())
             self.queued.append(taken)
             if not self.hold:
@@ -177,14 +184,30 @@ class MemoryOutlet:
     next_seq: int = 1_000_000
     once: bool = False
     acks: list[int] = field(default_factory=list)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set at every acknowledgement."""
 
     def acked(self, next_seq: int) -> None:
+        """See ``Outlet``."""
         assert next_seq >= self.cursor, "acknowledgements went backwards"
         self.acks.append(next_seq)
         self.cursor = next_seq
+        self.heard.set()
+
+    async def reach(self, number: int) -> None:
+        """Wait until everything before ``number`` is acknowledged."""
+        async with asyncio.timeout(DEADLINE):
+            while self.cursor < number:
+                self.heard.clear()
+                await self.heard.wait()
 
     async def refuse(self, item: Item, index: int, raw: bytes, reason: str) -> None:
+        """See ``Outlet``."""
         raise AssertionError("a collector refuses no single record")
+
+    def alarm(self, kind: str, message: str, **fields: Any) -> None:
+        """See ``Outlet``."""
+        raise AssertionError(message)
 
 
 @asynccontextmanager
@@ -211,22 +234,78 @@ def grpc_sink(*ports: int, **settings: Any) -> GrpcSink:
 
 
 async def deliver(sink: GrpcSink, outlet: MemoryOutlet, all_items: Sequence[Item]) -> None:
-    """What a delivery does, in short: connect, send from the cursor on, connect again when it breaks; until all of
-    it is acknowledged."""
+    """What a delivery does, in short: connect, send from the cursor on, connect again; until all is acknowledged."""
     end = all_items[-1].next
     while outlet.cursor < end:
+        watch: list[asyncio.Future[None]] = []
         try:
             outlet.cursor = max(outlet.cursor, await sink.connect(outlet))
             await sink.send([item for item in all_items if item.seq >= outlet.cursor])
-            watch = asyncio.ensure_future(sink.broken())
-            try:
-                while outlet.cursor < end and not watch.done():
-                    await asyncio.sleep(0.002)
-            finally:
-                watch.cancel()
-                await asyncio.wait([watch])
-            if watch.done() and not watch.cancelled():
-                watch.exception()
+            watch = [asyncio.ensure_future(sink.broken()), asyncio.ensure_future(outlet.reach(end))]
+            await asyncio.wait(watch, return_when=asyncio.FIRST_COMPLETED)
         except SinkUnavailable:
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # the backoff
+        finally:
+            for task in watch:
+                task.cancel()
+            await asyncio.gather(*watch, return_exceptions=True)
     await sink.close()
+
+
+class RawSender:
+    """A sender that says exactly what a test tells it to, and hears what the collector answers."""
+
+    def __init__(self, port: int) -> None:
+        self._channel = aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS)
+        method: aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(METHOD)
+        self.call = method()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._channel.close()
+
+    async def hello(self, **changes: Any) -> pb.Welcome:
+        """Say Hello; return the Welcome."""
+        await self.send(pb.ShipRequest(hello=hello(**changes)))
+        return (await self.expect("welcome")).welcome
+
+    async def send(self, message: pb.ShipRequest | bytes) -> None:
+        """Send a message, or bytes in the place of one."""
+        await self.call.write(message if isinstance(message, bytes) else message.SerializeToString())
+
+    async def frames(self, first: int, frames: Sequence[Frame | bytes]) -> None:
+        """Send frames in one message."""
+        raws = [body if isinstance(body, bytes) else body.raw for body in frames]
+        await self.send(pb.ShipRequest(frames=pb.Frames(first=first, frames=raws)))
+
+    async def expect(self, kind: str) -> pb.ShipResponse:
+        """The next message, which must be of this kind."""
+        async with asyncio.timeout(DEADLINE):
+            data = await self.call.read()
+        assert isinstance(data, bytes), f"the call ended where {kind} was expected"
+        response = pb.ShipResponse.FromString(data)
+        assert response.WhichOneof("message") == kind, response
+        return response
+
+    async def acked(self, number: int) -> pb.Ack:
+        """Read Acks until one reaches ``number``; return it."""
+        while (ack := (await self.expect("ack")).ack).next < number:
+            pass
+        return ack
+
+    async def refused(self) -> pb.Refused:
+        """Read until the refusal, over Acks."""
+        async with asyncio.timeout(DEADLINE):
+            while isinstance(data := await self.call.read(), bytes):
+                response = pb.ShipResponse.FromString(data)
+                if response.WhichOneof("message") == "refused":
+                    return response.refused
+        raise AssertionError(f"the call ended without a refusal: {await self.call.code()}")
+
+
+def hello(**changes: Any) -> pb.Hello:
+    """A Hello as the outlet of ``MemoryOutlet`` gives it, with changes."""
+    values: dict[str, Any] = {"stream": STREAM, "epoch": 1, "incarnation": INCARNATION, "protocol": 1, "floor": 1}
+    return pb.Hello(**(values | changes))
