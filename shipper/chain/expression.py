@@ -18,10 +18,10 @@
 """
 
 import ast
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
-from shipper.batch import Labels, Record
+from shipper.batch import Record
 from shipper.chain.where_code import Compiler
 from shipper.chain.where_text import Text
 
@@ -58,38 +58,38 @@ class Condition:
         scope = compiler.scope()
         source = _TEMPLATE.format(labels=compiler.prologue(), test=test)
         exec(compile(source, "<where>", "exec"), scope)  # noqa: S102 - generated from a checked tree, see where_code
-        self._test: Callable[[Record, Labels], bool] = scope["test"]
-        self._mask: Callable[[Sequence[Record], Labels], list[bool]] = scope["mask"]
-        self._select: Callable[[Sequence[Record], Labels], list[Record]] = scope["select"]
-        self._reject: Callable[[Sequence[Record], Labels], list[Record]] = scope["reject"]
+        self._test: Callable[[Record, Mapping[str, Any]], bool] = scope["test"]
+        self._mask: Callable[[Sequence[Record], Mapping[str, Any]], list[bool]] = scope["mask"]
+        self._select: Callable[[Sequence[Record], Mapping[str, Any]], list[Record]] = scope["select"]
+        self._reject: Callable[[Sequence[Record], Mapping[str, Any]], list[Record]] = scope["reject"]
 
     @classmethod
     def parse(cls, text: str) -> "Condition":
         """:raises ValueError: the text is not a condition; the message says where and what would be."""
         return cls(text)
 
-    def __call__(self, record: Record, labels: Labels) -> bool:
+    def __call__(self, record: Record, labels: Mapping[str, Any]) -> bool:
         """Whether one record meets the condition."""
         try:
             return self._test(record, labels)
         except Exception:  # noqa: BLE001 - a processor may leave objects whose own comparison raises: no match
             return False
 
-    def mask(self, records: Sequence[Record], labels: Labels) -> list[bool]:
+    def mask(self, records: Sequence[Record], labels: Mapping[str, Any]) -> list[bool]:
         """For each record whether it meets the condition."""
         try:
             return self._mask(records, labels)
         except Exception:  # noqa: BLE001 - see __call__
             return [self(record, labels) for record in records]
 
-    def select(self, records: Sequence[Record], labels: Labels) -> list[Record]:
+    def select(self, records: Sequence[Record], labels: Mapping[str, Any]) -> list[Record]:
         """The records that meet the condition, in their order."""
         try:
             return self._select(records, labels)
         except Exception:  # noqa: BLE001 - see __call__
             return [record for record in records if self(record, labels)]
 
-    def reject(self, records: Sequence[Record], labels: Labels) -> list[Record]:
+    def reject(self, records: Sequence[Record], labels: Mapping[str, Any]) -> list[Record]:
         """The records that do not meet the condition, in their order."""
         try:
             return self._reject(records, labels)
