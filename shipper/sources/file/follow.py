@@ -1,0 +1,296 @@
+"""Following files: whose turn it is, reading, pausing, watching, letting go.
+
+Two tasks share the state, on one loop: ``Discovery`` finds files, ``Follower`` reads them. A tail belongs to the reader
+while its stage is ``AWAY``; nobody else closes it or moves it in the schedule then.
+"""
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from typing import Final, Literal
+
+from shipper.batch import Batch, Payload
+from shipper.sources.base import Intake
+from shipper.sources.file.catalog import Catalog
+from shipper.sources.file.discover import Discovery, Timings
+from shipper.sources.file.framing import to_batch
+from shipper.sources.file.globs import Globs
+from shipper.sources.file.lags import Lags
+from shipper.sources.file.schedule import AWAY, IDLE, Schedule
+from shipper.sources.file.tail import Gone, Tail
+from shipper.sources.file.watch import CannotWatch
+from shipper.sources.file.watch_fallback import best_watcher
+
+_STATE_KEYS: Final = 256
+"""A batch carries at most so many state changes of other files."""
+
+
+class Follower:
+    """Follows the files of one source until it is cancelled.
+
+    :raises SourceError: a position kept in the spool cannot be read.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        globs: Globs,
+        start_at: Literal["beginning", "end"] = "beginning",
+        timings: Timings | None = None,
+    ) -> None:
+        self.timings = timings or Timings()
+        self.schedule = Schedule()
+        self.catalog = Catalog(globs, intake.labels, intake.state, start_at)
+        self.lags = Lags(intake.lag)
+        self.scanned = False
+        """The first look at the directories is done."""
+        self._intake = intake
+        self._window = min(intake.max_bytes, intake.max_record)
+        self._work = asyncio.Event()
+        self._hinted: set[Tail] = set()
+        self._reading = threading.Lock()
+        self._closed = False
+        self.discovery = Discovery(
+            globs, self.catalog, self.schedule, self.lags, self.timings, self._work.set, self._count_lost
+        )
+        self._globs = globs
+
+    async def follow(self) -> None:
+        """Read what is there and what comes, until cancelled."""
+        watcher = best_watcher(self._hint_file, self.discovery.hint, self._globs)
+        self.discovery.watcher = watcher
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await self.discovery.scan()
+            self.scanned = True
+            tasks = [asyncio.create_task(self.discovery.run()), asyncio.create_task(self._read_forever())]
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self.discovery.watcher is not None:
+                self.discovery.watcher.close()
+            await asyncio.to_thread(self._close)
+
+    async def read_once(self) -> None:
+        """Read what is there now, the half lines too, and return."""
+        try:
+            await self.discovery.scan()
+            self.scanned = True
+            for tail in self.catalog.tails:
+                tail.stop = tail.size
+            while (turn := self.schedule.take()) is not None:
+                read = await self._turn(turn)
+                if turn.descriptor >= 0 and (turn.waiting or (read and turn.unread)):
+                    self.schedule.ready(turn)
+                self.discovery.trim()
+            await self._flush()
+        finally:
+            await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        """On a worker thread: a read that was cancelled may still be running."""
+        with self._reading:
+            self._closed = True
+            for tail in self.catalog.tails:
+                tail.close()
+
+    async def _read_forever(self) -> None:
+        while True:
+            now = time.monotonic()
+            due = self.schedule.due(now)
+            if due:
+                await self._settle([tail for tail in due if tail.stage != IDLE])
+                for tail in due:
+                    if tail.stage == IDLE and not tail.linked and tail.due == math.inf:
+                        await self._let_go(tail)
+            turn = self.schedule.take()
+            if turn is not None:
+                await self._follow_on(turn)
+                continue
+            if self.discovery.urgent:
+                await self._flush()
+            self._work.clear()
+            if not self.schedule.has_ready:
+                due_in = self.schedule.next_due - time.monotonic()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(None if due_in == math.inf else due_in):
+                        await self._work.wait()
+
+    def _hint_file(self, tail: Tail) -> None:
+        if tail.stage == AWAY:
+            self._hinted.add(tail)
+        elif tail.stage == IDLE:
+            self.schedule.ready(tail)
+            self._work.set()
+
+    async def _follow_on(self, tail: Tail) -> None:
+        """One turn of a tail, and what it does next."""
+        read = await self._turn(tail)
+        self._hinted.discard(tail)
+        if tail.descriptor < 0:
+            return  # it could not be read
+        if (read and tail.unread >= self._window) or (not read and tail.waiting):
+            self.schedule.ready(tail)  # a full frame is there, or a long line has to be searched on
+        else:
+            self.schedule.rest(tail, time.monotonic() + self._intake.max_delay if read else 0.0)
+        self.discovery.trim()
+
+    async def _turn(self, tail: Tail, *, flush: bool = False) -> bool:
+        """Let the intake read from a tail. Whether there was something."""
+        discovery = self.discovery
+        carried = dict(islice(discovery.changes.items(), _STATE_KEYS))
+        failure: list[Exception] = []
+        receipt = await self._intake.take(partial(self._read, tail, carried, failure, flush))
+        if receipt is not None:
+            self._carried(carried)
+            for generation in [*tail.ended, tail.generation]:  # the batch carried what is newer
+                discovery.changes.pop(generation.hex(), None)
+            tail.ended.clear()
+        if tail not in self.catalog.tails:
+            tail.close()
+            return False
+        if tail.descriptor >= 0:
+            discovery.opened.pop(tail, None)
+            discovery.opened[tail] = None
+        self._note(tail)
+        if failure:
+            self._failed(tail, failure[0])
+        return receipt is not None
+
+    def _read(
+        self, tail: Tail, carried: dict[str, bytes | None], failure: list[Exception], flush: bool
+    ) -> Batch | None:
+        """On a worker thread."""
+        with self._reading:
+            if self._closed:
+                return None
+            try:
+                chunk = tail.read(self._intake.max_bytes, self._intake.max_record, flush=flush)
+            except (Gone, OSError) as error:
+                failure.append(error)
+                return None
+            if chunk is None:
+                return None
+            intake = self._intake
+            batch = to_batch(chunk, intake.name, dict(tail.labels), tail.generation, intake.max_record)
+            batch.state = carried | tail.state()
+            return batch
+
+    def _carried(self, changes: dict[str, bytes | None]) -> None:
+        pending = self.discovery.changes
+        for key, value in changes.items():
+            if key in pending and pending[key] is value:
+                del pending[key]
+        self.discovery.urgent = self.discovery.urgent and bool(pending)
+
+    def _note(self, tail: Tail) -> None:
+        """Report what a look at a file found."""
+        if tail.lost:
+            self._intake.lost("truncated", tail.lost, tail.label)
+            tail.lost = 0
+        if tail.ended:
+            self.discovery.changes |= tail.state()
+            tail.ended.clear()
+        self.lags.set(tail, tail.unread)
+
+    def _failed(self, tail: Tail, error: Exception) -> None:
+        """A tail cannot be read now: scans look for it."""
+        self.discovery.opened.pop(tail, None)
+        tail.close()
+        if isinstance(error, OSError):
+            self.discovery.cannot_read(tail, error)
+            tail.modified = -1  # so that the next scan wakes it
+            self.schedule.idle(tail)
+        else:
+            self.catalog.unclaim(tail)
+            self.schedule.remove(tail)
+            self.discovery.hint()
+
+    def _count_lost(self, tail: Tail) -> None:
+        """The file of a tail is gone."""
+        size = tail.lost + max(0, tail.size - tail.offset)
+        tail.lost = 0
+        if size:
+            self._intake.lost("vanished", size, tail.label)
+
+    async def _settle(self, tails: Sequence[Tail]) -> None:
+        """Tails that have rested: look whether more came; if not, watch them."""
+        if not tails:
+            return
+        for tail in tails:
+            tail.stage = AWAY
+        active, reason = await asyncio.to_thread(self._look, tails)
+        if reason is not None:
+            self.discovery.replace_watcher(reason)
+        until = time.monotonic() + self.timings.linger
+        for tail in tails:
+            if tail not in self.catalog.tails:
+                continue
+            self._note(tail)
+            if tail in active or tail in self._hinted:
+                self.schedule.ready(tail)
+            else:
+                self.schedule.idle(tail, math.inf if tail.linked or tail.descriptor < 0 else until)
+            self._hinted.discard(tail)
+
+    def _look(self, tails: Sequence[Tail]) -> tuple[set[Tail], CannotWatch | None]:
+        """On a worker thread: which tails have more to read. The others are watched from here on."""
+        watcher = self.discovery.watcher
+        reason = None
+        active = set()
+        with self._reading:
+            for tail in [] if self._closed else tails:
+                try:
+                    if not tail.look():
+                        if watcher is not None and reason is None:
+                            watcher.arm(tail)
+                        if not tail.look():  # what came before the watch was set
+                            continue
+                except CannotWatch as error:
+                    reason = error
+                except OSError:  # reading it says what is wrong
+                    pass
+                active.add(tail)
+        return active, reason
+
+    async def _let_go(self, tail: Tail) -> None:
+        """A file that lost its path was quiet for long: read its half line, close it, forget it if it was deleted."""
+        tail.stage = AWAY
+        if tail.descriptor < 0:
+            self.schedule.idle(tail)
+            return
+        await self._turn(tail, flush=True)
+        if tail.descriptor < 0:
+            return  # it could not be read
+        if tail.waiting or tail in self._hinted:
+            self._hinted.discard(tail)
+            self.schedule.ready(tail)
+            return
+        if tail.links == 0:
+            self.discovery.forget(tail)
+            return
+        self.discovery.opened.pop(tail, None)
+        tail.close()
+        self.schedule.idle(tail)
+
+    async def _flush(self) -> None:
+        """Make state durable that no batch carried."""
+        discovery = self.discovery
+        while discovery.changes:
+            carried = dict(islice(discovery.changes.items(), _STATE_KEYS))
+            labels = dict(self._intake.labels)
+            batch = Batch(
+                self._intake.name, labels, Payload.lines(b""), [], time.time_ns() // 1000, state=dict(carried)
+            )
+            await self._intake.take(lambda batch=batch: batch)  # type: ignore[misc]
+            self._carried(carried)
+        discovery.urgent = False

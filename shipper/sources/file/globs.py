@@ -1,0 +1,186 @@
+"""``include`` and ``exclude``: which files are meant, and which directories have to be watched to notice more.
+
+A pattern is an absolute path whose parts may hold ``*``, ``?`` and ``[...]``; ``**`` stands for any number of
+directories. As in a shell a leading dot has to be written out. ``**`` does not enter symbolic links to directories
+(they may lead in circles); a link that another part of the pattern names is followed.
+"""
+
+import fnmatch
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+_MAGIC: Final = re.compile(r"[*?\[]")
+_DEEP: Final = "**"
+
+
+@dataclass(slots=True, frozen=True)
+class Sighting:
+    """A path that the globs mean, and what stood there."""
+
+    path: str
+    where: str
+    """The same path, or where it leads if it is a symbolic link."""
+    info: os.stat_result
+    pattern: str
+
+
+@dataclass(slots=True)
+class Scan:
+    """The globs expanded once."""
+
+    files: dict[str, Sighting] = field(default_factory=dict)
+    directories: set[str] = field(default_factory=set)
+    """Where something may appear that the globs mean."""
+    strange: set[str] = field(default_factory=set)
+    """Directories where files of any name matter, because a link leads there."""
+    problems: dict[str, OSError] = field(default_factory=dict)
+    """Paths that could not be looked at."""
+
+
+class Globs:
+    """The patterns of one source.
+
+    :raises ValueError: a pattern is empty, or names no file.
+    """
+
+    def __init__(self, include: Sequence[str], exclude: Sequence[str] = ()) -> None:
+        if not all(_split(pattern) for pattern in [*include, *exclude]):
+            raise ValueError("a pattern must name files, as in /var/log/app/*.log")
+        self.include = {os.path.abspath(pattern): _split(os.path.abspath(pattern)) for pattern in include}
+        self._exclude = [_split(p) if "/" in p else [_DEEP, p] for p in exclude]
+        names = {part for parts in self.include.values() for part in parts if part != _DEEP}
+        self._any_name = re.compile("|".join(f"(?:{fnmatch.translate(name)})" for name in sorted(names)))
+        self.deep = any(_DEEP in parts[:-1] for parts in self.include.values())
+
+    def matters(self, name: str) -> bool:
+        """Whether a file of this name, in whatever directory, can change what ``scan`` finds."""
+        return self._any_name.match(name) is not None
+
+    def match(self, path: str) -> str | None:
+        """The pattern that means this path; None when no pattern does, or one excludes it."""
+        names = _split(path)
+        if any(_matches(parts, names, dots=True) for parts in self._exclude):
+            return None
+        return next((pattern for pattern, parts in self.include.items() if _matches(parts, names, dots=False)), None)
+
+    def scan(self) -> Scan:
+        """Look at the directories now. Blocks: call it on a worker thread. Never raises for what it finds."""
+        scan = Scan()
+        listings: dict[str, list[os.DirEntry[str]]] = {}
+        for pattern, parts in self.include.items():
+            self._walk(pattern, parts, scan, listings)
+        return scan
+
+    def _walk(self, pattern: str, parts: list[str], scan: Scan, listings: dict[str, list[os.DirEntry[str]]]) -> None:
+        level = ["/"]
+        for part in parts[:-1]:
+            if part == _DEEP:
+                level = [below for top in level for below in _deep(top, scan, listings)]
+            elif _MAGIC.search(part):
+                matches = _part(part)
+                level = [
+                    entry.path
+                    for top in level
+                    for entry in _list(top, scan, listings)
+                    if matches(entry.name) and _is_directory(entry)
+                ]
+            else:
+                level = [path for top in level if (path := _literal(top, part, scan)) is not None]
+        name = parts[-1]
+        if not _MAGIC.search(name):
+            for top in level:
+                scan.directories.add(top)
+                self._found(os.path.join(top, name), None, pattern, scan)
+            return
+        matches = _part("*" if name == _DEEP else name)
+        for top in level:
+            for entry in _list(top, scan, listings):
+                if matches(entry.name):
+                    self._found(entry.path, entry, pattern, scan)
+
+    def _found(self, path: str, entry: os.DirEntry[str] | None, pattern: str, scan: Scan) -> None:
+        if path in scan.files or (self._exclude and self.match(path) is None):
+            return
+        where = path
+        try:
+            if os.path.islink(path) if entry is None else entry.is_symlink():
+                where = os.path.realpath(path)
+                scan.strange.add(os.path.dirname(where))
+            info = os.stat(path) if entry is None else entry.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return  # it went away just now, or was not there, or the link leads nowhere
+        except OSError as error:
+            scan.problems[path] = error
+            return
+        scan.files[path] = Sighting(path, where, info, pattern)
+
+
+def _split(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]
+
+
+def _part(part: str) -> Callable[[str], object]:
+    """What tells whether a name matches one part of a pattern."""
+    match = re.compile(fnmatch.translate(part)).match
+    if part.startswith("."):
+        return match
+    return lambda name: not name.startswith(".") and match(name)
+
+
+def _matches(parts: Sequence[str], names: Sequence[str], *, dots: bool) -> bool:
+    if not parts:
+        return not names
+    if parts[0] == _DEEP:
+        rest = parts[1:] or ["*"]
+        if _matches(rest, names, dots=dots):
+            return True
+        return bool(names) and (dots or not names[0].startswith(".")) and _matches(parts, names[1:], dots=dots)
+    if not names or (not dots and names[0].startswith(".") and not parts[0].startswith(".")):
+        return False
+    return fnmatch.fnmatchcase(names[0], parts[0]) and _matches(parts[1:], names[1:], dots=dots)
+
+
+def _literal(top: str, part: str, scan: Scan) -> str | None:
+    """A directory that a pattern names without wildcards; where it is missing its parent is watched."""
+    path = os.path.join(top, part)
+    if os.path.isdir(path):
+        return path
+    scan.directories.add(top)
+    return None
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _list(top: str, scan: Scan, listings: dict[str, list[os.DirEntry[str]]]) -> list[os.DirEntry[str]]:
+    """A directory's entries in the order of their names, looked up once a scan; the directory is to be watched."""
+    entries = listings.get(top)
+    if entries is None:
+        scan.directories.add(top)
+        try:
+            with os.scandir(top) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            entries = []
+        except OSError as error:
+            scan.problems[top] = error
+            entries = []
+        listings[top] = entries
+    return entries
+
+
+def _deep(top: str, scan: Scan, listings: dict[str, list[os.DirEntry[str]]]) -> Iterator[str]:
+    """A directory and all below it."""
+    stack = [top]
+    while stack:
+        here = stack.pop()
+        yield here
+        entries = _list(here, scan, listings)
+        stack += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False) and not e.name.startswith(".")]

@@ -1,0 +1,87 @@
+"""Whose turn it is. No I/O and no clock: times come in as arguments.
+
+A tail is in one of three stages:
+
+- ``READY``: it has bytes to read. Ready tails take turns, so that one hot file does not starve the others.
+- ``RESTING``: it was read a moment ago; until ``due`` more bytes may gather for a larger frame.
+- ``IDLE``: nothing to read; a watch or the next rescan wakes it. ``due`` may be set for something else to be done.
+"""
+
+import heapq
+import math
+from collections import deque
+from typing import Final
+
+from shipper.sources.file.tail import Tail
+
+AWAY: Final = 0
+READY: Final = 1
+RESTING: Final = 2
+IDLE: Final = 3
+
+
+class Schedule:
+    """The stages of the tails of one source. ``tail.stage`` and ``tail.due`` are written here alone."""
+
+    def __init__(self) -> None:
+        self._ready: deque[Tail] = deque()
+        self._timers: list[tuple[float, int, Tail]] = []
+        self._count = 0
+
+    def ready(self, tail: Tail) -> None:
+        """It has bytes to read: at the end of the queue, unless it is in it."""
+        if tail.stage != READY:
+            tail.stage = READY
+            tail.due = math.inf
+            self._ready.append(tail)
+
+    def rest(self, tail: Tail, until: float) -> None:
+        """It was read; it is due again at ``until``."""
+        self._wait(tail, RESTING, until)
+
+    def idle(self, tail: Tail, until: float = math.inf) -> None:
+        """It has nothing to read; it is due at ``until``."""
+        self._wait(tail, IDLE, until)
+
+    def remove(self, tail: Tail) -> None:
+        """It is not followed any more."""
+        tail.stage, tail.due = AWAY, math.inf
+
+    def take(self) -> Tail | None:
+        """The tail whose turn it is; it leaves the queue."""
+        while self._ready:
+            tail = self._ready.popleft()
+            if tail.stage == READY:
+                tail.stage = AWAY
+                return tail
+        return None
+
+    def due(self, now: float) -> list[Tail]:
+        """The resting and idle tails whose time has come, in order; each is given once, its stage stays."""
+        found = []
+        while self._timers and self._timers[0][0] <= now:
+            due, _, tail = heapq.heappop(self._timers)
+            if tail.due == due:
+                tail.due = math.inf
+                found.append(tail)
+        return found
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether ``take`` has something to give."""
+        while self._ready and self._ready[0].stage != READY:
+            self._ready.popleft()
+        return bool(self._ready)
+
+    @property
+    def next_due(self) -> float:
+        """When ``due`` has something to give; infinity for never."""
+        while self._timers and self._timers[0][2].due != self._timers[0][0]:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else math.inf
+
+    def _wait(self, tail: Tail, stage: int, until: float) -> None:
+        tail.stage, tail.due = stage, until
+        if until < math.inf:
+            self._count += 1
+            heapq.heappush(self._timers, (until, self._count, tail))

@@ -1,0 +1,234 @@
+"""Who wakes the file source: inotify, read by the event loop itself (docs/decisions/030-watching.md).
+
+Events are hints, never the truth: they coalesce, overflow and come late. Every hint leads to a look at the file or the
+directories; the rescan finds what no hint told. Two kinds of watch:
+
+- A file is watched only while its tail is idle, and for one event (``IN_ONESHOT``): a hot file costs no event a write.
+  The watch is set through ``/proc/self/fd``, so it is on the open file, whatever its path names by now.
+- A directory is watched for names that come and go, not for writes.
+
+Renames of files that the globs mean are remembered until a scan has dealt with them: in a burst of rotations a file
+may have come and gone between two scans, and this is how it is found under its later name.
+"""
+
+import asyncio
+import ctypes
+import errno
+import functools
+import os
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+from shipper.sources.file.globs import Globs
+from shipper.sources.file.tail import Tail
+
+_MODIFY: Final = 0x2
+_MOVED_FROM: Final = 0x40
+_MOVED_TO: Final = 0x80
+_CREATE: Final = 0x100
+_DELETE: Final = 0x200
+_DELETE_SELF: Final = 0x400
+_MOVE_SELF: Final = 0x800
+_Q_OVERFLOW: Final = 0x4000
+_IGNORED: Final = 0x8000
+_ONLYDIR: Final = 0x01000000
+_ISDIR: Final = 0x40000000
+_ONESHOT: Final = 0x80000000
+_FILE: Final = _MODIFY | _ONESHOT
+_DIRECTORY: Final = _CREATE | _MOVED_FROM | _MOVED_TO | _DELETE | _DELETE_SELF | _MOVE_SELF | _ONLYDIR
+_EVENT: Final = struct.Struct("iIII")
+_BUFFER: Final = 64 * 1024
+_LEAVING: Final = 64
+"""Halves of renames that wait for the other half, which comes at once or never."""
+_LIMITS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM, errno.ENOSYS)
+
+
+class CannotWatch(Exception):  # noqa: N818 - a reason to use another way, not an error
+    """The system gives no (more) watches; the message says why."""
+
+
+@dataclass(slots=True)
+class Moved:
+    """A file that the globs mean was renamed; where it stands now is the key under which this is kept."""
+
+    origin: str
+    """The path under which it would have been followed."""
+
+
+class Watcher(ABC):
+    """Where hints come from. Callbacks run on the loop, from ``drain`` or by themselves."""
+
+    rescan: float | None = None
+    """Seconds between rescans that this way needs, where that is less than usual."""
+
+    def __init__(self, on_file: Callable[[Tail], None], on_tree: Callable[[], None]) -> None:
+        self.on_file = on_file
+        self.on_tree = on_tree
+        self.moved: dict[str, Moved] = {}
+        """Renames that no scan has dealt with, by the present path."""
+
+    @abstractmethod
+    def directories(self, wanted: Collection[str], strange: Collection[str]) -> bool:
+        """Watch these directories and no others; in the ``strange`` ones every name matters. Whether there were new
+        ones: what happened in them before is then still to be found.
+
+        :raises CannotWatch: use another way.
+        """
+
+    @abstractmethod
+    def arm(self, tail: Tail) -> None:
+        """Give one hint when the tail's file changes. Called on a worker thread; look at the file afterwards.
+
+        :raises CannotWatch: use another way.
+        """
+
+    @abstractmethod
+    def disarm(self, tail: Tail) -> None:
+        """The tail is not followed any more."""
+
+    def drain(self) -> None:  # noqa: B027 - not every way has a queue
+        """Deal with all hints that are there now."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give everything back."""
+
+
+@functools.cache
+def _libc() -> Any:
+    library = ctypes.CDLL(None, use_errno=True)
+    library.inotify_add_watch.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32]
+    return library
+
+
+class Inotify(Watcher):
+    """Linux inotify.
+
+    :raises CannotWatch: there is none, or no more of it.
+    """
+
+    def __init__(self, on_file: Callable[[Tail], None], on_tree: Callable[[], None], globs: Globs) -> None:
+        super().__init__(on_file, on_tree)
+        self._globs = globs
+        self._files: dict[int, Tail] = {}
+        self._armed: dict[Tail, int] = {}
+        self._watched: dict[str, int] = {}
+        self._paths: dict[int, str] = {}
+        self._strange: frozenset[str] = frozenset()
+        self._leaving: dict[int, str] = {}
+        try:
+            self._queue = _libc().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        except (AttributeError, OSError) as error:
+            raise CannotWatch("this system has no inotify") from error
+        if self._queue < 0:
+            raise CannotWatch(f"inotify: {os.strerror(ctypes.get_errno())} (see fs.inotify.max_user_instances)")
+        asyncio.get_running_loop().add_reader(self._queue, self.drain)
+
+    def directories(self, wanted: Collection[str], strange: Collection[str]) -> bool:
+        """See ``Watcher``. Adding a watch that is there costs a system call; it also finds directories replaced."""
+        self._strange = frozenset(strange)
+        new = False
+        before = set(self._paths)
+        watched: dict[str, int] = {}
+        for path in {*wanted, *strange}:
+            try:
+                watch = self._add(os.fsencode(path), _DIRECTORY)
+            except OSError:
+                continue  # it is gone, or may not be read: the rescan looks again
+            watched[path] = watch
+            new = new or watch not in before
+        for watch in before - set(watched.values()):
+            _libc().inotify_rm_watch(self._queue, watch)
+        self._watched = watched
+        self._paths = {watch: path for path, watch in watched.items()}
+        return new
+
+    def arm(self, tail: Tail) -> None:
+        """See ``Watcher``."""
+        places = [os.fsencode(tail.where)]
+        if tail.descriptor >= 0:
+            places.insert(0, b"/proc/self/fd/%d" % tail.descriptor)
+        for place in places:
+            try:
+                watch = self._add(place, _FILE)
+                break
+            except OSError:  # no /proc; the file is gone; its filesystem cannot be watched
+                continue
+        else:
+            return  # the rescan looks at it
+        self._files.pop(self._armed.get(tail, -1), None)
+        self._armed[tail] = watch
+        self._files[watch] = tail
+
+    def disarm(self, tail: Tail) -> None:
+        """See ``Watcher``."""
+        watch = self._armed.pop(tail, None)
+        if watch is not None and self._files.pop(watch, None) is not None:
+            _libc().inotify_rm_watch(self._queue, watch)
+
+    def close(self) -> None:
+        """See ``Watcher``."""
+        if self._queue >= 0:
+            asyncio.get_running_loop().remove_reader(self._queue)
+            os.close(self._queue)
+            self._queue = -1
+
+    def _add(self, path: bytes, mask: int) -> int:
+        watch: int = _libc().inotify_add_watch(self._queue, path, mask)
+        if watch < 0:
+            number = ctypes.get_errno()
+            if number in _LIMITS:
+                raise CannotWatch(f"inotify: {os.strerror(number)} (see fs.inotify.max_user_watches)")
+            raise OSError(number, os.strerror(number), path)
+        return watch
+
+    def drain(self) -> None:
+        """Read the queue to its end."""
+        tree = False
+        while self._queue >= 0:
+            try:
+                data = os.read(self._queue, _BUFFER)
+            except BlockingIOError:
+                break
+            at = 0
+            while at < len(data):
+                watch, mask, cookie, size = _EVENT.unpack_from(data, at)
+                at += _EVENT.size + size
+                tail = self._files.pop(watch, None)
+                if tail is not None:
+                    self.on_file(tail)
+                elif watch in self._paths or mask & _Q_OVERFLOW:
+                    name = os.fsdecode(data[at - size : at].rstrip(b"\0"))
+                    tree = self._named(watch, mask, cookie, name) or tree
+        while len(self._leaving) > _LEAVING:  # renamed to where nobody watches
+            del self._leaving[next(iter(self._leaving))]
+        if tree:
+            self.on_tree()
+
+    def _named(self, watch: int, mask: int, cookie: int, name: str) -> bool:
+        """An event in a directory. Whether it may concern the globs."""
+        if mask & (_Q_OVERFLOW | _DELETE_SELF | _MOVE_SELF | _IGNORED):
+            if mask & _IGNORED:
+                self._watched.pop(self._paths.pop(watch), None)
+            return True
+        directory = self._paths[watch]
+        path = os.path.join(directory, name)
+        if mask & _MOVED_FROM:
+            moved = self.moved.pop(path, None)
+            if moved is not None:
+                self._leaving[cookie] = moved.origin
+            elif not mask & _ISDIR and self._globs.match(path):
+                self._leaving[cookie] = path
+        elif mask & _MOVED_TO:
+            self.moved.pop(path, None)
+            origin = self._leaving.pop(cookie, None)
+            if origin is not None:
+                self.moved[path] = Moved(origin)
+        elif mask & _DELETE:
+            self.moved.pop(path, None)
+        if mask & _ISDIR and self._globs.deep:
+            return True
+        return directory in self._strange or self._globs.matters(name)
