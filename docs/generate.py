@@ -4,8 +4,10 @@ Usage: python docs/generate.py [--check]
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
+from textwrap import dedent
 from typing import Any, Final
 
 from shipper import docs
@@ -58,7 +60,7 @@ def _kind_page(kind: Kind) -> str:
         cls = standard_class(kind, name)
         own = [setting for setting in docs.describe(cls) if setting.name not in names] if cls else []
         parts += [f"## `{name}`", _text(docs.summary(cls)) if cls else ""]
-        parts += [_table(_rows(own)) if own else "It has no settings of its own."]
+        parts += [_table(_rows(own)) if own else f"It has only the settings of every {kind.noun}."]
     parts += [f"## Settings of every {kind.noun}", _table(_rows(common))]
     return _page(parts)
 
@@ -94,8 +96,12 @@ def _table(rows: list[list[str]]) -> str:
 
 
 def _text(text: str) -> str:
-    """The docstring's marks of code as those of Markdown."""
-    return text.replace("``", "`")
+    """The docstring's marks of code as those of Markdown; what follows ``::`` is an example of a config."""
+    parts = re.split(r"::\n\n((?: {4}.*\n?|\n)+)", text)
+    for n in range(1, len(parts), 2):
+        parts[n - 1] = parts[n - 1].replace("``", "`") + ":"
+        parts[n] = f"\n\n```yaml part\n{dedent(parts[n]).strip()}\n```\n"
+    return "".join([*parts[:-1], parts[-1].replace("``", "`")]).strip()
 
 
 def _page(parts: list[Any]) -> str:

@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from inspect import cleandoc, get_annotations
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,12 @@ class Setting:
 def summary(cls: type[Any]) -> str:
     """The class's docstring, without its indentation."""
     return cleandoc(cls.__doc__ or "")
+
+
+def lead(cls: type[Any]) -> str:
+    """The class's docstring up to the first paragraph that ends with ``::``, which announces an example."""
+    paragraphs = summary(cls).split("\n\n")
+    return "\n\n".join(takewhile(lambda paragraph: not paragraph.endswith("::"), paragraphs))
 
 
 def describe(cls: type[Any]) -> list[Setting]:

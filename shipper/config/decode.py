@@ -127,10 +127,13 @@ class Decoder:
         text = self.text(node, path)
         if isinstance(text, Bad):
             return BAD
+        as_written = node.plain and text.value == node.text
         if Any in flat:
-            return guess(text.value) if node.plain and text.value == node.text else text.value
+            return guess(text.value) if as_written else text.value
+        if str in flat and len(flat) > 1:
+            return _text_or(flat, text.value, as_written)
         details = []
-        for member in sorted(flat, key=lambda member: member is str):
+        for member in flat:
             try:
                 return parse_scalar(text.value, member)
             except ValueError as error:
@@ -203,6 +206,19 @@ def found(node: Node) -> str:
     if isinstance(node, Scalar):
         return "nothing" if node.empty else quoted(node.text)
     return "a list" if isinstance(node, Sequence) else "keys with values"
+
+
+def _text_or(flat: list[Any], text: str, as_written: bool) -> Any:
+    """The value where text and other things will do: what is in quotes, or was expanded, is text."""
+    if as_written:
+        guessed = guess(text)
+        if type(guessed) in flat and type(guessed) is not str:
+            return guessed
+        for member in flat:
+            if member not in (str, int, float, bool):
+                with suppress(ValueError):
+                    return parse_scalar(text, member)
+    return text
 
 
 def _best(node: Mapping, variants: list[Any]) -> Any:

@@ -130,8 +130,10 @@ def words(hint: Any) -> str:
     """What a setting takes, in words: ``a list of text``, ``a size such as ... or nothing``."""
     variants = members(hint)
     if len(variants) > 1:
-        some = [words(member) for member in variants if member is not NoneType]
-        return " or ".join(dict.fromkeys([*some, *(["nothing"] if NoneType in variants else [])]))
+        redundant = {int} if float in variants else set()
+        some = dict.fromkeys(words(member) for member in variants if member not in {NoneType, *redundant})
+        *head, last = [*some, *(["nothing"] if NoneType in variants else [])]
+        return f"{', '.join(head)} or {last}" if head else last
     hint, bounds = bare(hint)
     allowed = choices(hint)
     if allowed is not None:

@@ -127,7 +127,7 @@ def _struct(cls: type[Any], skip: frozenset[str] = frozenset()) -> dict[str, Any
             required.append(setting.name)
     return {
         "type": "object",
-        "description": _plain(docs.summary(cls)),
+        "description": _plain(docs.lead(cls)),
         "properties": properties,
         "required": required,
         "additionalProperties": False,

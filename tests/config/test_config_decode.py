@@ -58,6 +58,16 @@ def value_of(folder: Path, name: str, written: str) -> Any:
         ("flexible", "[a]", ["a"]),
         ("flexible", '""', ""),
         ("bounded", "10", 10),
+        ("scalar", "10", 10),
+        ("scalar", "1.5", 1.5),
+        ("scalar", "'10'", "10"),
+        ("scalar", "true", True),
+        ("scalar", "no", "no"),
+        ("scalar", "null", None),
+        ("scalar", "'null'", "null"),
+        ("sized", "1KiB", 1024),
+        ("sized", "1", 1),
+        ("sized", "some", "some"),
     ],
 )
 def test_a_setting_takes_what_its_type_says(tmp_path: Path, name: str, written: str, value: Any) -> None:

@@ -55,6 +55,8 @@ class Probe(Source):
     several: list[Inner] = []
     auto: Literal["auto"] | int = "auto"
     flexible: str | list[str] = "x"
+    scalar: str | int | float | bool | None = None
+    sized: ByteSize | str = "x"
     bounded: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
     listen: str = "127.0.0.1:1"
 
