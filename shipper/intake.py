@@ -95,6 +95,7 @@ class SourceIntake:
         self._workers = workers
         self._turn = asyncio.Lock()
         self._pending: set[asyncio.Future[int]] = set()
+        self._replaced = metrics.counter("shipper_text_replaced_total", source=name)
         self._stages = {
             stage: metrics.counter("shipper_records_total", source=name, stage=stage)
             for stage in ("read", "kept", "dropped", "failed")
@@ -152,6 +153,8 @@ class SourceIntake:
             return None
         batch.state = {self._prefix + key: value for key, value in batch.state.items()}
         batch = self._chain.run(batch)
+        if self._chain.invalid_utf8 > self._replaced.value:
+            self._replaced.add(self._chain.invalid_utf8 - self._replaced.value)
         frames = [batch.payload] if isinstance(batch.payload, Frame) else self._frames(batch)
         batch.ranges = _ranges(batch)
         return batch, EntryDraft(frames, batch.state, batch.dead_letters, batch.upstream)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from shipper.admin import Admin
 from shipper.chain.run import Chain
 from shipper.config import Config
-from shipper.errors import ShipperError, SourceError, SpoolError
+from shipper.errors import ConfigError, ShipperError, SourceError, SpoolError
 from shipper.intake import Budget, SourceIntake
 from shipper.log import get_logger
 from shipper.metrics import Registry
@@ -197,14 +197,11 @@ class Pipeline:
         source: Source = self.config.sources[name]
         delays = Delays(_RESTART)
         while True:
-            chain = Chain([*source.processors, *self.config.processors], name, lambda: self.spool.dead_letter_room)
-            intake = self.intakes[name] = self._intake(name, source, chain)
-            self._chains.append(chain)
-            self.readiness.source_runs(name)
-            self.readiness.watch("source", name, partial(getattr, intake, "unread"), partial(getattr, intake, "taken"))
             try:
+                chain = self._chain(name, source)
+                intake = self._intake(name, source, chain)
                 await source.run(intake, once=self.once)
-            except SpoolError as error:
+            except (SpoolError, ConfigError) as error:
                 self._fatal(error)
                 return
             except SourceError as error:
@@ -228,9 +225,13 @@ class Pipeline:
             await asyncio.sleep(delays.next())
             self.failed.pop(name, None)
 
+    def _chain(self, name: str, source: "Source") -> Chain:
+        specs = [*source.processors, *self.config.processors]
+        return Chain(specs, name, lambda: self.spool.dead_letter_room, self.spool.state)
+
     def _intake(self, name: str, source: "Source", chain: Chain) -> SourceIntake:
         config = self.config
-        return SourceIntake(
+        intake = self.intakes[name] = SourceIntake(
             name,
             {**config.labels, "source": name, **source.labels},
             chain,
@@ -241,6 +242,10 @@ class Pipeline:
             config.batch.max_bytes,
             config.batch.max_delay,
         )
+        self._chains.append(chain)
+        self.readiness.source_runs(name)
+        self.readiness.watch("source", name, partial(getattr, intake, "unread"), partial(getattr, intake, "taken"))
+        return intake
 
     async def _greet(self) -> None:
         """Say what is seen: ``watching 3 files (12 MiB unread) → central collector:7420 connected``."""

@@ -49,7 +49,7 @@ def status(pipeline: "Pipeline") -> dict[str, Any]:
             "epoch": spool.epoch,
             "next": spool.next_seq,
             "used_bytes": spool.used,
-            "max_bytes": spool.max_bytes,
+            "max_bytes": int(spool.max_bytes),
             "full": spool.blocked,
             "upstream_streams": len(spool.marks),
             "damages": [

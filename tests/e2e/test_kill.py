@@ -44,7 +44,7 @@ class Writer(threading.Thread):
                 handle.write(data[:cut])
                 handle.write(data[cut:])
             self.written = min(begin + step, self._each)
-            time.sleep(0.05)
+            time.sleep(0.09)
         for handle in handles:
             handle.close()
 
@@ -101,7 +101,7 @@ def test_every_line_arrives_once_and_in_order_while_both_sides_are_killed(
     victims = [agent] * KILLS + [collector] * KILLS
     dice.shuffle(victims)
     for victim in victims:
-        time.sleep(dice.uniform(0.3, 1.5))
+        time.sleep(dice.uniform(0.2, 1.4))
         assert victim.running, victim.output()
         victim.kill()
         victim.start()
@@ -113,6 +113,7 @@ def test_every_line_arrives_once_and_in_order_while_both_sides_are_killed(
         return out.exists() and sum(chunk.count(b"\n") for chunk in _chunks(out)) >= total
 
     wait_for(arrived, f"{total} lines (seed {SEED})\n{agent.output()[-2000:]}\n{collector.output()[-2000:]}", 300)
+    wait_for(lambda: agent.up and collector.up, "both to be up")
     assert agent.stop() == 0, agent.output()[-3000:]
     assert collector.stop() == 0, collector.output()[-3000:]
     check(out, LINES // FILES)

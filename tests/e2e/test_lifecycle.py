@@ -39,7 +39,7 @@ def test_sigterm_drains_and_exits_0(tmp_path: Path) -> None:
     write(tmp_path, "one\n")
     agent = Node(tmp_path, "agent", agent_config(tmp_path, file_sink(tmp_path)))
     agent.start()
-    wait_for(lambda: (tmp_path / "out.ndjson").exists(), "the first line")
+    wait_for(lambda: agent.up and (tmp_path / "out.ndjson").exists(), "the first line")
     assert agent.stop() == 0, agent.output()
     assert "watching 1 file" in agent.output()
 
@@ -51,7 +51,7 @@ def test_a_second_signal_exits_at_once_and_loses_nothing(tmp_path: Path) -> None
     sink = f"{{type: grpc, addresses: ['127.0.0.1:{port}']}}"
     agent = Node(tmp_path, "agent", agent_config(tmp_path, sink, "shutdown_timeout: 1h\n"))
     agent.start()
-    wait_for(lambda: "watching" in agent.output(), "the start-up line")
+    wait_for(lambda: agent.up, "the start-up line")
     agent.signal(signal.SIGTERM)
     wait_for(lambda: "stopping" in agent.output(), "the drain")
     agent.signal(signal.SIGTERM)

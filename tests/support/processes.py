@@ -36,8 +36,10 @@ class Node:
         self.config.write_text(config)
         self.log = folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._from = 0
 
     def start(self, *arguments: str) -> None:
+        self._from = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "shipper", "run", *arguments, str(self.config)], stdout=log, stderr=log
@@ -51,6 +53,11 @@ class Node:
     @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def up(self) -> bool:
+        """The start-up line of this start was written: signals are handled now."""
+        return " \u2192 " in self.log.read_bytes()[self._from :].decode()
 
     def signal(self, number: int) -> None:
         os.kill(self.process.pid, number)
