@@ -163,18 +163,10 @@ class Pipeline:
         for intake in self.intakes.values():
             if not self.spool.blocked:
                 await intake.settle()
-        # A run --once waits for every acknowledgement; a stop gives the sinks their time.
-        caught_up = asyncio.gather(*(delivery.wait_caught_up() for delivery in self.deliveries.values()))
-        waits: set[asyncio.Future[Any]] = {caught_up}
-        if self.once and not self._stop.is_set():
-            waits.add(asyncio.create_task(self._stop.wait()))
-        timeout = None if self.once and not self._stop.is_set() else self.config.shutdown_timeout
         if self._error is None:
-            await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        if not caught_up.done() or caught_up.cancelled():
-            left = sum(feed.backlog_frames for feed in self.feeds.values())
+            await self._catch_up()
+        if left := sum(feed.backlog_frames for feed in self.feeds.values()):
             log.warning("stopped before everything was delivered; the rest goes after the next start", frames=left)
-        caught_up.cancel()
         await _cancel(deliveries)
         for chain in self._chains:
             chain.teardown()
@@ -183,6 +175,18 @@ class Pipeline:
             await self.spool.close()
         except SpoolError as error:
             self._error = self._error or error
+
+    async def _catch_up(self) -> None:
+        """Wait for the sinks: ``run --once`` for every acknowledgement, a stop for at most ``shutdown_timeout``."""
+        waiting = [asyncio.create_task(delivery.wait_caught_up()) for delivery in self.deliveries.values()]
+        everything = asyncio.ensure_future(asyncio.wait(waiting))
+        if self.once and not self._stop.is_set():
+            stopped = asyncio.create_task(self._stop.wait())
+            await asyncio.wait({everything, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+        if not everything.done() and self._error is None:
+            await asyncio.wait({everything}, timeout=self.config.shutdown_timeout)
+        await _cancel([*waiting, everything])
 
     def _delivery_ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -262,7 +266,7 @@ class Pipeline:
             log.info(line)
 
 
-async def _cancel(tasks: Sequence["asyncio.Task[None]"]) -> None:
+async def _cancel(tasks: Sequence["asyncio.Future[Any]"]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
