@@ -53,6 +53,11 @@ SERVER_OPTIONS: Final[list[tuple[str, Any]]] = [
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    # gRPC sizes its read-ahead by bandwidth probes, to 4 MiB a connection and more. That is memory which a peer fills
+    # while nobody reads (the receive budget is used up). 256 KiB cost no throughput: the window opens for a message
+    # that is being read, whatever its length.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 256 * 1024),
     # Without these a peer that connects and says nothing stays for two minutes, or for ever.
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_connection_idle_ms", 60_000),

@@ -457,12 +457,13 @@ async def test_with_once_there_is_nothing_to_wait_for() -> None:
         await source.run(MemoryIntake(), once=True)
 
 
-async def test_a_port_in_use_is_one_clear_sentence() -> None:
+async def test_a_port_in_use_is_one_clear_sentence_and_grpc_itself_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     async with collector(MemoryIntake()) as source:
         second = GrpcSource(listen=f"127.0.0.1:{source.port}")
         second.setup()
         with pytest.raises(SourceError, match=rf"cannot listen on 127\.0\.0\.1:{source.port}: Address already in use"):
             await second.run(MemoryIntake(), once=False)
+    assert "add_port" not in capfd.readouterr().err
 
 
 async def test_an_address_of_another_machine_is_one_clear_sentence() -> None:
