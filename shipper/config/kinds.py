@@ -130,8 +130,8 @@ def words(hint: Any) -> str:
     """What a setting takes, in words: ``a list of text``, ``a size such as ... or nothing``."""
     variants = members(hint)
     if len(variants) > 1:
-        redundant = {int} if float in variants else set()
-        some = dict.fromkeys(words(member) for member in variants if member not in {NoneType, *redundant})
+        unsaid = (NoneType, int) if float in variants else (NoneType,)
+        some = dict.fromkeys(words(member) for member in variants if member not in unsaid)
         *head, last = [*some, *(["nothing"] if NoneType in variants else [])]
         return f"{', '.join(head)} or {last}" if head else last
     hint, bounds = bare(hint)
