@@ -71,7 +71,7 @@ class Catalog:
         for key, value in state.items():
             if key != PATTERNS:
                 generation, position = decode_position(key, value)
-                self.tails[Tail(os.fsdecode(position.path), labels, generation, position)] = None
+                self.tails[Tail.resumed(labels, generation, position)] = None
 
     def first_scan_done(self) -> dict[str, bytes]:
         """From now on new files begin at their beginning. Returns the state that says so."""

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from shipper.log import get_logger
 from shipper.sources.file.catalog import Catalog, Found, Sought
+from shipper.sources.file.changes import Changes
 from shipper.sources.file.globs import Globs, Scan, Sighting
 from shipper.sources.file.identity import NotRegular
 from shipper.sources.file.lags import Lags
@@ -70,10 +71,7 @@ class Discovery:
         """Directories where files may appear."""
         self.opened: dict[Tail, None] = {}
         """The open tails, the one read longest ago first."""
-        self.changes: dict[str, bytes | None] = {}
-        """Changes of the state that the next batch has to carry."""
-        self.urgent = False
-        """They must not wait for a batch that happens to come."""
+        self.changes = Changes()
         self.watcher: Watcher | None = None
         self._globs = globs
         self._schedule = schedule
@@ -129,9 +127,7 @@ class Discovery:
         await self._seek()
         self._report(problems)
         self._linger()
-        started = self.catalog.first_scan_done()
-        self.changes |= started
-        self.urgent = self.urgent or bool(started)
+        self.changes.add(self.catalog.first_scan_done(), urgent=True)
         self._changed()
 
     def _watch(self, scan: Scan) -> None:
@@ -164,9 +160,8 @@ class Discovery:
 
     def wake(self, tail: Tail) -> None:
         """There may be something to read."""
-        if tail.stage == IDLE:
-            self._schedule.ready(tail)
-            self._changed()
+        self._schedule.wake(tail, time.monotonic())
+        self._changed()
 
     async def _examine(self, sightings: list[Sighting], problems: dict[str, str], *, linked: bool) -> None:
         for at in range(0, len(sightings), _AT_ONCE):
@@ -189,8 +184,7 @@ class Discovery:
             return
         if new and tail.size:
             # Known from now on: should it be renamed while shipper is down, it is found.
-            self.changes |= tail.state()
-            self.urgent = True
+            self.changes.add(tail.state(), urgent=True)
         self._follow(tail)
 
     def _follow(self, tail: Tail) -> None:
@@ -232,7 +226,7 @@ class Discovery:
 
     def forget(self, tail: Tail) -> None:
         """The file is gone for good: its position is not kept any longer."""
-        self.changes |= {generation.hex(): None for generation in [*tail.ended, tail.generation]}
+        self.changes.add({generation.hex(): None for generation in [*tail.ended, tail.generation]})
         self.opened.pop(tail, None)
         if self.watcher is not None:
             self.watcher.disarm(tail)

@@ -11,8 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import islice
-from typing import Final, Literal
+from typing import Literal
 
 from shipper.batch import Batch, Payload
 from shipper.sources.base import Intake
@@ -25,9 +24,6 @@ from shipper.sources.file.schedule import AWAY, IDLE, Schedule
 from shipper.sources.file.tail import Gone, Tail
 from shipper.sources.file.watch import CannotWatch
 from shipper.sources.file.watch_fallback import best_watcher
-
-_STATE_KEYS: Final = 256
-"""A batch carries at most so many state changes of other files."""
 
 
 class Follower:
@@ -116,7 +112,7 @@ class Follower:
             if turn is not None:
                 await self._follow_on(turn)
                 continue
-            if self.discovery.urgent:
+            if self.discovery.changes.urgent:
                 await self._flush()
             self._work.clear()
             if not self.schedule.has_ready:
@@ -128,8 +124,8 @@ class Follower:
     def _hint_file(self, tail: Tail) -> None:
         if tail.stage == AWAY:
             self._hinted.add(tail)
-        elif tail.stage == IDLE:
-            self.schedule.ready(tail)
+        else:
+            self.schedule.wake(tail, time.monotonic())
             self._work.set()
 
     async def _follow_on(self, tail: Tail) -> None:
@@ -140,20 +136,23 @@ class Follower:
             return  # it could not be read
         if (read and tail.unread >= self._window) or (not read and tail.waiting):
             self.schedule.ready(tail)  # a full frame is there, or a long line has to be searched on
+        elif read:
+            now = time.monotonic()
+            tail.paced = now + self._intake.max_delay
+            self.schedule.gather(tail, now)
         else:
-            self.schedule.rest(tail, time.monotonic() + self._intake.max_delay if read else 0.0)
+            self.schedule.rest(tail, 0.0)
         self.discovery.trim()
 
     async def _turn(self, tail: Tail, *, flush: bool = False) -> bool:
         """Let the intake read from a tail. Whether there was something."""
         discovery = self.discovery
-        carried = dict(islice(discovery.changes.items(), _STATE_KEYS))
+        carried = discovery.changes.some()
         failure: list[Exception] = []
         receipt = await self._intake.take(partial(self._read, tail, carried, failure, flush))
         if receipt is not None:
-            self._carried(carried)
-            for generation in [*tail.ended, tail.generation]:  # the batch carried what is newer
-                discovery.changes.pop(generation.hex(), None)
+            discovery.changes.carried(carried)
+            discovery.changes.overtaken(generation.hex() for generation in [*tail.ended, tail.generation])
             tail.ended.clear()
         if tail not in self.catalog.tails:
             tail.close()
@@ -185,20 +184,13 @@ class Follower:
             batch.state = carried | tail.state()
             return batch
 
-    def _carried(self, changes: dict[str, bytes | None]) -> None:
-        pending = self.discovery.changes
-        for key, value in changes.items():
-            if key in pending and pending[key] is value:
-                del pending[key]
-        self.discovery.urgent = self.discovery.urgent and bool(pending)
-
     def _note(self, tail: Tail) -> None:
         """Report what a look at a file found."""
         if tail.lost:
             self._intake.lost("truncated", tail.lost, tail.label)
             tail.lost = 0
         if tail.ended:
-            self.discovery.changes |= tail.state()
+            self.discovery.changes.add(tail.state())
             tail.ended.clear()
         self.lags.set(tail, tail.unread)
 
@@ -231,15 +223,18 @@ class Follower:
         active, reason = await asyncio.to_thread(self._look, tails)
         if reason is not None:
             self.discovery.replace_watcher(reason)
-        until = time.monotonic() + self.timings.linger
+        now = time.monotonic()
         for tail in tails:
             if tail not in self.catalog.tails:
                 continue
             self._note(tail)
-            if tail in active or tail in self._hinted:
-                self.schedule.ready(tail)
+            if tail not in active and tail not in self._hinted:
+                lingers = tail.descriptor >= 0 and not tail.linked
+                self.schedule.idle(tail, now + self.timings.linger if lingers else math.inf)
+            elif now < tail.paced and tail.unread < self._window:
+                self.schedule.gather(tail, now)
             else:
-                self.schedule.idle(tail, math.inf if tail.linked or tail.descriptor < 0 else until)
+                self.schedule.ready(tail)
             self._hinted.discard(tail)
 
     def _look(self, tails: Sequence[Tail]) -> tuple[set[Tail], CannotWatch | None]:
@@ -284,13 +279,11 @@ class Follower:
 
     async def _flush(self) -> None:
         """Make state durable that no batch carried."""
-        discovery = self.discovery
-        while discovery.changes:
-            carried = dict(islice(discovery.changes.items(), _STATE_KEYS))
+        changes = self.discovery.changes
+        while carried := changes.some():
             labels = dict(self._intake.labels)
             batch = Batch(
                 self._intake.name, labels, Payload.lines(b""), [], time.time_ns() // 1000, state=dict(carried)
             )
             await self._intake.take(lambda batch=batch: batch)  # type: ignore[misc]
-            self._carried(carried)
-        discovery.urgent = False
+            changes.carried(carried)

@@ -18,6 +18,8 @@ AWAY: Final = 0
 READY: Final = 1
 RESTING: Final = 2
 IDLE: Final = 3
+TICK: Final = 0.1
+"""Seconds between looks at a tail whose next frame is not due: it may be full before."""
 
 
 class Schedule:
@@ -38,6 +40,15 @@ class Schedule:
     def rest(self, tail: Tail, until: float) -> None:
         """It was read; it is due again at ``until``."""
         self._wait(tail, RESTING, until)
+
+    def wake(self, tail: Tail, now: float) -> None:
+        """An idle tail may have bytes to read. After a quiet spell it is its turn at once."""
+        if tail.stage == IDLE:
+            self.gather(tail, now) if now < tail.paced else self.ready(tail)
+
+    def gather(self, tail: Tail, now: float) -> None:
+        """Its next frame is not due yet; look again whether it is full, at the latest when it is due."""
+        self._wait(tail, RESTING, min(tail.paced, now + TICK))
 
     def idle(self, tail: Tail, until: float = math.inf) -> None:
         """It has nothing to read; it is due at ``until``."""

@@ -6,6 +6,8 @@ at a time for each tail; the attributes are read and scheduled by the loop betwe
 """
 
 import os
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from shipper.batch import DEAD_LETTER_RAW, Labels
@@ -28,72 +30,65 @@ class Gone(Exception):  # noqa: N818 - not an error: files end
     """The generation is not where it was, nor beside it under another name."""
 
 
+@dataclass(slots=True, eq=False)
 class Tail:
     """One generation of a file and how far it was read."""
 
-    __slots__ = (
-        "descriptor",
-        "device",
-        "due",
-        "ended",
-        "generation",
-        "inode",
-        "label",
-        "labels",
-        "linked",
-        "links",
-        "lost",
-        "missing",
-        "modified",
-        "offset",
-        "path",
-        "prefix",
-        "prefix_size",
-        "searched",
-        "size",
-        "stage",
-        "stop",
-        "sure",
-        "tail",
-        "where",
-    )
+    path: str
+    """The path under which it is followed."""
+    labels: Labels
+    """Given those of the source; ``file`` is added."""
+    generation: bytes = field(default_factory=partial(os.urandom, 16))
+    label: str = ""
+    """The path as text."""
+    where: str = ""
+    """Where it stands: its path, or where that leads, or where it was renamed to."""
+    descriptor: int = -1
+    """-1 while the file is closed."""
+    inode: int = 0
+    device: int = 0
+    links: int = 1
+    modified: int = 0
+    size: int = 0
+    """At the last look, like ``links`` and ``modified``."""
+    offset: int = 0
+    """The first byte that was not read."""
+    searched: int = 0
+    """No newline stands between ``offset`` and here."""
+    sure: int = 0
+    """Up to here the bytes after ``offset`` were this generation's."""
+    stop: int | None = None
+    """With ``once``: nothing from this byte on is read."""
+    prefix_size: int = 0
+    prefix: bytes = NOTHING
+    tail: bytes = NOTHING
+    """See ``Position``."""
+    lost: int = 0
+    """Bytes that vanished before they were read and were not counted yet."""
+    ended: list[bytes] = field(default_factory=list)
+    """Generations that this file had before, to be forgotten with the next state that is written."""
+    linked: bool = False
+    """It was under its path when the globs were expanded last."""
+    missing: float | None = None
+    """Since when (monotonic) it is nowhere to be found."""
+    stage: int = 0
+    due: float = 0.0
+    paced: float = 0.0
+    """These three belong to the schedule; a frame that is not full has to wait until ``paced``."""
 
-    def __init__(
-        self, path: str, labels: Labels, generation: bytes | None = None, position: Position | None = None
-    ) -> None:
-        self.generation = generation or os.urandom(16)
-        self.descriptor = -1
-        """-1 while the file is closed."""
-        self.stop: int | None = None
-        """With ``once``: nothing from this byte on is read."""
-        self.lost = 0
-        """Bytes that vanished before they were read and were not counted yet."""
-        self.ended: list[bytes] = []
-        """Generations that this file had before, to be forgotten with the next state that is written."""
-        self.links = 1
-        self.modified = 0
-        self.offset = 0
-        self.searched = 0
-        """No newline stands between ``offset`` and here."""
-        self.size = self.sure = 0
-        """The size at the last look, and the one up to which the bytes after ``offset`` are known to be this file's."""
-        self.prefix_size, self.prefix, self.tail = 0, NOTHING, NOTHING
-        self.inode = self.device = 0
-        self.linked = False
-        """It was under its path when the globs were expanded last."""
-        self.missing: float | None = None
-        """Since when (monotonic) it is nowhere to be found."""
-        self.stage = 0
-        self.due = 0.0
-        """``stage`` and ``due`` belong to the schedule."""
-        self.where = path
-        if position is not None:
-            self.where = os.fsdecode(position.where) or path
-            self.inode, self.device = position.inode, position.device
-            self.offset = self.searched = position.offset
-            self.size = self.sure = position.size
-            self.prefix_size, self.prefix, self.tail = position.prefix_size, position.prefix, position.tail
-        self.name(path, labels)
+    def __post_init__(self) -> None:
+        self.where = self.where or self.path
+        self.name(self.path, self.labels)
+
+    @classmethod
+    def resumed(cls, labels: Labels, generation: bytes, position: Position) -> "Tail":
+        """The tail of a position that was kept in the spool; its file is not open yet."""
+        tail = cls(os.fsdecode(position.path), labels, generation, where=os.fsdecode(position.where))
+        tail.inode, tail.device = position.inode, position.device
+        tail.offset = tail.searched = position.offset
+        tail.size = tail.sure = position.size
+        tail.prefix_size, tail.prefix, tail.tail = position.prefix_size, position.prefix, position.tail
+        return tail
 
     def name(self, path: str, labels: Labels) -> None:
         """Set the path under which it is followed. ``labels`` are those of the source."""
