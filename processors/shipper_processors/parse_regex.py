@@ -18,7 +18,7 @@ class ParseRegex(Processor):
 
         processors:
           - parse_regex:
-              pattern: '^(?P<client>\S+) \S+ \S+ \[(?P<time>[^\]]+)\] "(?P<request>[^"]*)" (?P<status>\d+) (?P<bytes>\S+)'
+              pattern: '^(?P<client>\S+) \S+ \S+ \[(?P<at>[^\]]+)\] "(?P<url>[^"]*)" (?P<status>\d+) (?P<bytes>\S+)'
               types: {status: int, bytes: int}
     """
 

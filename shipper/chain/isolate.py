@@ -55,16 +55,39 @@ def settle(results: list[Any], record_at: Callable[[int], Record], fail: Fail) -
     if kinds <= {dict, NoneType}:
         kept = [record for record in results if record is not None]
         return Outcome(kept, lambda: [at for at, r in enumerate(results) if r is not None], len(results) - len(kept))
-    kept, sources, filtered = [], [], 0
+    instead: dict[int, list[Record]] = {}
+    filtered = 0
     for at, result in enumerate(results):
-        made = [result] if isinstance(result, dict) else [] if result is None else result
+        if result.__class__ is dict:
+            continue
+        made: Any = [result] if isinstance(result, dict) else [] if result is None else result
         if isinstance(made, list) and all(isinstance(record, dict) for record in made):
             filtered += not made
         else:
-            instead = fail(at, record_at(at), result if isinstance(result, Exception) else _rubbish("process", result))
-            made = [] if instead is None else [instead]
+            error = result if isinstance(result, Exception) else _rubbish("process", result)
+            left = fail(at, record_at(at), error)
+            made = [] if left is None else [left]
+        instead[at] = made
+    return _replaced(results, instead, filtered)
+
+
+def _replaced(results: list[Any], instead: dict[int, list[Record]], filtered: int) -> Outcome:
+    """The results with other records in some places: one, several or none."""
+    if all(len(made) == 1 for made in instead.values()):
+        for at, made in instead.items():
+            results[at] = made[0]
+        return Outcome(results)
+    kept: list[Record] = []
+    sources: list[int] = []
+    start = 0
+    for at, made in instead.items():
+        kept += results[start:at]
         kept += made
+        sources += range(start, at)
         sources += [at] * len(made)
+        start = at + 1
+    kept += results[start:]
+    sources += range(start, len(results))
     return Outcome(kept, lambda: sources, filtered)
 
 

@@ -35,11 +35,10 @@ def matched(before: Sequence[Record], after: Sequence[Record]) -> list[int]:
     record in the same place if their numbers are equal, else that of the record before it.
     """
     places = {id(record): place for place, record in enumerate(before)}
-    aligned = len(before) == len(after)
-    sources: list[int] = []
-    for at, record in enumerate(after):
-        found = places.get(id(record), -1)
-        if found < 0:
-            found = at if aligned else sources[-1] if sources else 0
-        sources.append(found)
+    sources = [places.get(id(record), -1) for record in after]
+    if -1 in sources:
+        aligned = len(before) == len(after)
+        for at, source in enumerate(sources):
+            if source < 0:
+                sources[at] = at if aligned else sources[at - 1] if at else 0
     return sources
