@@ -1,5 +1,9 @@
 """``shipper run``: run an agent or a collector."""
 
+from shipper import lean
+
+lean.import_asyncio_without_ssl()
+
 import argparse
 import asyncio
 import os
@@ -29,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Run; 0 after a clean stop, 1 when it had to end, 2 for a config that cannot be used."""
     log.configure()
+    lean.tune_allocator()
     try:
         loaded = config.load(args.config)
     except ConfigError as error:
