@@ -8,13 +8,12 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any, Final
 
 from shipper.errors import ConfigError, ShipperError
 from shipper.version import VERSION
 
-_ORDER: Final = ("run", "check", "demo")
+_COMMANDS: Final = ("run", "check", "demo")
 _EPILOG: Final = """\
 example:
   shipper check agent.yaml && shipper run agent.yaml
@@ -58,10 +57,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"shipper {VERSION}")
-    commands = [name for name in _ORDER if find_spec(f"shipper.cli.{name}")]
     called = [argument for argument in arguments if not argument.startswith("-")][:1]
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name in called if called[0:1] and called[0] in commands else commands:
+    for name in called if called and called[0] in _COMMANDS else _COMMANDS:
         module: Any = importlib.import_module(f"shipper.cli.{name}")
         subparser = subparsers.add_parser(
             name,
