@@ -36,6 +36,12 @@ class Recent:
         while self._bytes > _CACHE:
             self._bytes -= self._entries.popitem(last=False)[1].envelope.size
 
+    def trim(self, floor: Position) -> None:
+        """Forget what every sink has passed. Called by the writer."""
+        place = (floor.segment, floor.offset)
+        while self._entries and next(iter(self._entries)) < place:
+            self._bytes -= self._entries.popitem(last=False)[1].envelope.size
+
     def get(self, segment: int, offset: int) -> Entry | None:
         """An entry that is still there."""
         return self._entries.get((segment, offset))

@@ -238,6 +238,7 @@ class Spool:
 
     def _commit(self, group: list[_Queued]) -> None:
         """Write a group; what did not get in goes back to the head of the queue."""
+        self._recent.trim(min(cursor.value.position for cursor in self._log.cursors.values()))
         outcomes = self._log.commit([draft for draft, _ in group])
         rest = group[len(outcomes) :]
         if rest:
