@@ -72,3 +72,7 @@ class SpoolFailed(SpoolError):
 
 class AdminError(ShipperError):
     """The admin port cannot be opened."""
+
+
+class DemoError(ShipperError):
+    """The demo cannot be shown."""
