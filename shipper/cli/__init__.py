@@ -59,7 +59,13 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"shipper {VERSION}")
     called = [argument for argument in arguments if not argument.startswith("-")][:1]
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name in called if called and called[0] in _COMMANDS else _COMMANDS:
+    if not called:
+        named = [] if "--version" in arguments else list(_COMMANDS)
+    elif called[0] in _COMMANDS:
+        named = called
+    else:
+        named = list(_COMMANDS)  # a usage error, which lists them
+    for name in named:
         module: Any = importlib.import_module(f"shipper.cli.{name}")
         subparser = subparsers.add_parser(
             name,
