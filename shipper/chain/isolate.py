@@ -6,6 +6,7 @@ The quick way is one loop, or one call; everything else here is for the batch in
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress
+from operator import is_
 from types import NoneType
 from typing import Any, Protocol
 
@@ -98,6 +99,8 @@ def run_batch(
     made = _attempt(process_batch, records)
     if not isinstance(made, Exception):
         kept = made
+        if len(kept) == len(records) and all(map(is_, kept, records)):
+            return Outcome(kept)
         return Outcome(kept, lambda: matched(records, kept), max(0, len(records) - len(kept)))
     if bisect and len(records) > 1:
         middle = len(records) // 2

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _ENCODE: Final = "encode"
 """Who is named where a record cannot be written as JSON."""
 _ERROR_LENGTH: Final = 500
+_STORED: Final = 64
+"""What a dead letter takes on disk beside its own bytes, at most."""
 _letter_bytes: Final = msgspec.msgpack.Encoder(enc_hook=str).encode
 
 
@@ -153,7 +155,7 @@ class Work:
         )
         if self._room is None:
             self._room = self._room_now()
-        size = len(_letter_bytes(letter))
+        size = len(_letter_bytes(letter)) + _STORED
         if size > self._room:
             return False
         self._room -= size
@@ -218,7 +220,7 @@ def unreadable(batch: Batch, frame: "Frame", error: FrameError, room: int) -> Ba
     letter = DeadLetter(
         raw, len(frame.raw), "frame", text, batch.labels, batch.source, span.generation, span.start, 0, batch.read_at
     )
-    if len(_letter_bytes(letter)) > room:
+    if len(_letter_bytes(letter)) + _STORED > room:
         return batch
     for index in range(frame.records):
         tally.gone(index, FAILED)
