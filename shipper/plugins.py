@@ -8,6 +8,7 @@ Nothing is imported before a config names it; the heavy ``importlib.metadata`` o
 
 import importlib
 import importlib.util
+import itertools
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _EXTRAS: Final = {"aiokafka": "kafka"}
 """Which extra of the distribution installs a module that a standard component imports."""
 _STANDARD_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_numbers = itertools.count()
+"""For the modules of files: a class looks its annotations up by its module's name, which must be no other's."""
 
 
 class PluginError(ShipperError):
@@ -138,7 +141,7 @@ class Finder:
             return self._files[path]
         if not path.is_file():
             raise PluginError(f"there is no file {path}")
-        name = f"shipper_file_{len(self._files)}_{path.stem}"
+        name = f"shipper_file_{next(_numbers)}_{path.stem}"
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
             raise PluginError(f"{path} is not a Python file")

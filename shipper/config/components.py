@@ -95,7 +95,7 @@ class Builder:
         cls = self._class_of(kind, node, path, place)
         if cls is None:
             return None
-        component = self._build(cls, node, path, place, frozenset({"type", *own}))
+        component = self._build(kind, cls, node, path, place, frozenset({"type", *own}))
         if component is not None:
             for key, value in own.items():
                 setattr(component, key, value)
@@ -118,7 +118,7 @@ class Builder:
             self._decoder.foreign(place, path, ValueError(error))
             return None
 
-    def _build(self, cls: type[Any], node: Mapping, path: str, place: Place, skip: frozenset[str]) -> Any:
+    def _build(self, kind: Kind, cls: type[Any], node: Mapping, path: str, place: Place, skip: frozenset[str]) -> Any:
         """The component, checked; None when there are problems."""
         fine = self._check_where(node, path)
         component = self._decoder.struct(cls, node, path, place, skip)
@@ -126,6 +126,8 @@ class Builder:
             return None
         try:
             component.setup()
+            if kind is PROCESSOR:
+                component.teardown()  # what setup opened for the check is opened again when the chain starts
         except Exception as error:  # noqa: BLE001 - code of others: whatever it raises, the config cannot be used
             self._decoder.foreign(place, path, error)
             return None
@@ -161,10 +163,9 @@ class Builder:
         if not isinstance(body, Mapping):
             self._bad(body.place, path, f"found {found(body)}, expected the settings of '{name}' by name")
             return None
-        processor = self._build(cls, body, path, place, frozenset()) if cls else None
+        processor = self._build(PROCESSOR, cls, body, path, place, frozenset()) if cls else None
         if processor is None:
             return None
-        processor.teardown()  # what setup() opened for the check is opened again when the chain starts
         return ProcessorSpec(name, self._unique(name), processor, str(place))
 
     def _not_a_processor(self, node: Node) -> str:

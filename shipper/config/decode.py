@@ -76,7 +76,7 @@ class Decoder:
             return BAD
         try:
             return cls(**values)
-        except (ValueError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001 - checks of others: whatever they raise, the config cannot be used
             return self.foreign(at, path, error)
 
     def values(self, cls: type[Any], node: Mapping, path: str, at: Place, skip: frozenset[str]) -> dict[str, Any]:

@@ -145,12 +145,19 @@ def words(hint: Any) -> str:
             return f"a list of {_PLURALS[bare(inner)[0]]}"
         return "a list" if words(inner) == "a value" else f"a list, each item {words(inner)}"
     if is_struct(hint):
-        return f"settings ({', '.join(field.encode_name for field in settings(hint))})"
+        return _settings_words(hint)
     if shape(hint) == "mapping":
         inner = words(key_and_value_types(hint)[1])
         return "names with values" if inner == "a value" else f"names with values, each {inner}"
     limits = [limit for meta in bounds for limit in bound_words(meta)]
     return ", ".join([_WORDS.get(hint, "a value"), *limits])
+
+
+def _settings_words(cls: type[Any]) -> str:
+    try:
+        return f"settings ({', '.join(field.encode_name for field in settings(cls))})"
+    except TypeError:  # the component's fault; who reads its settings says so
+        return "settings"
 
 
 def bound_words(meta: msgspec.Meta) -> list[str]:

@@ -1,5 +1,6 @@
 """Where something stands in the config files, and the list of everything that is wrong there."""
 
+import re
 from typing import NamedTuple
 
 from shipper.errors import ConfigError
@@ -66,9 +67,13 @@ def quoted(text: str, most: int = 60) -> str:
 
 _RUN = 5
 """A message that shares so many characters in a row with a secret shows a part of it."""
+_WORD = 3
+"""A secret that is not longer is only looked for as a whole word: pieces of it are everywhere."""
 
 
 def _redact(message: str, secret: str, written: str) -> str:
+    if len(secret) <= _WORD:
+        return re.sub(rf"(?<![^\W_]){re.escape(secret)}(?![^\W_])", lambda _: written, message)
     shortest = min(_RUN, len(secret))
     pieces: list[str] = []
     at = 0

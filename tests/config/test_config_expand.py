@@ -4,7 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.configs import load_text, probe, problems_of
+
+from shipper.config.expand import expand
 
 SECRET = "hunter2-s3cr3t-token"
 
@@ -111,6 +115,20 @@ def test_a_message_shows_the_expansion_instead(tmp_path: Path) -> None:
     assert problems_of(tmp_path, probe("text: told${SECRET}")) == [
         "c.yaml:2: sources.s: cannot use 'told${SECRET}', that is ${SECRET}",
     ]
+
+
+def test_a_short_value_is_hidden_as_a_word_and_leaves_other_words_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIN", "77")
+    assert problems_of(tmp_path, probe("text: told ${PIN} 771\nlisten: ${PIN}")) == [
+        "c.yaml:2: sources.s: cannot use 'told ${PIN} 771', that is  ${PIN} 771",
+    ]
+
+
+@given(st.text(st.sampled_from("a${}:-\\ '\n"), max_size=20))
+def test_doubled_dollars_make_any_text_itself(text: str) -> None:
+    assert expand(text.replace("$", "$$"), Path(), lambda _value, _written: None) == text
 
 
 def test_the_type_of_a_component_may_be_an_expansion_and_stays_secret_too(tmp_path: Path) -> None:
