@@ -183,7 +183,9 @@ class Connection:
             data = await self._call.read()
         except aio.AioRpcError as error:
             kind = SinkError if error.code() in _FINAL else SinkUnavailable
-            raise kind(f"{self._address}: {error.code().name}: {error.details()}") from error
+            # gRPC tells a story about all addresses; what the system said comes last.
+            why = (error.details() or "").rpartition("Failed to connect to remote host: ")[2]
+            raise kind(f"{self._address}: {error.code().name}: {why}") from error
         if not isinstance(data, bytes):
             raise SinkUnavailable(f"{self._address} closed the connection")
         try:

@@ -31,6 +31,7 @@ from shipper import log
 from shipper.errors import SourceError, SpoolFailed
 from shipper.sinks.base import Gap
 from shipper.sources.grpc import GrpcSource
+from shipper.spool.frame import crc32c, extend_crc32c
 from shipper.v1 import ingest_pb2 as pb
 from shipper.wire.channel import CHANNEL_OPTIONS, METHOD, aio, grpc
 
@@ -167,6 +168,9 @@ def damaged(how: str) -> bytes:
         del raw[-1:]
     elif how == "future":
         raw[4] = 200
+        meta_size = int.from_bytes(raw[44:48], "little")
+        check = extend_crc32c(crc32c(bytes(raw[:64])), bytes(raw[68 : 68 + meta_size]))
+        raw[64:68] = check.to_bytes(4, "little")
     elif how == "rubbish":
         raw[:] = os.urandom(len(raw))
     elif how == "empty":
