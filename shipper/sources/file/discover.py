@@ -154,8 +154,7 @@ class Discovery:
     def _see(self, tail: Tail, info: os.stat_result) -> None:
         """A known file was sighted."""
         self._lags.set(tail, max(0, info.st_size - tail.offset))
-        closed = tail.descriptor < 0
-        if info.st_size != tail.size or (closed and info.st_mtime_ns != tail.modified):
+        if (info.st_size, info.st_mtime_ns) != (tail.size, tail.modified):
             self.wake(tail)
 
     def wake(self, tail: Tail) -> None:

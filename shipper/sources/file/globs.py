@@ -1,13 +1,14 @@
 """``include`` and ``exclude``: which files are meant, and which directories have to be watched to notice more.
 
 A pattern is an absolute path whose parts may hold ``*``, ``?`` and ``[...]``; ``**`` stands for any number of
-directories. As in a shell a leading dot has to be written out. ``**`` does not enter symbolic links to directories
+directories, at the end for all files below. As in a shell a leading dot has to be written out. ``**`` does not enter symbolic links to directories
 (they may lead in circles); a link that another part of the pattern names is followed.
 """
 
 import fnmatch
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -95,7 +96,7 @@ class Globs:
                 scan.directories.add(top)
                 self._found(os.path.join(top, name), None, pattern, scan)
             return
-        matches = _part("*" if name == _DEEP else name)
+        matches = _part(name)
         for top in level:
             for entry in _list(top, scan, listings):
                 if matches(entry.name):
@@ -115,11 +116,14 @@ class Globs:
         except OSError as error:
             scan.problems[path] = error
             return
+        if self.deep and stat.S_ISDIR(info.st_mode):
+            return  # meant by ``**`` only on the way to files: nothing to warn of
         scan.files[path] = Sighting(path, where, info, pattern)
 
 
 def _split(path: str) -> list[str]:
-    return [part for part in path.split("/") if part]
+    parts = [part for part in path.split("/") if part]
+    return [*parts, "*"] if parts[-1:] == [_DEEP] else parts
 
 
 def _part(part: str) -> Callable[[str], object]:
@@ -134,8 +138,7 @@ def _matches(parts: Sequence[str], names: Sequence[str], *, dots: bool) -> bool:
     if not parts:
         return not names
     if parts[0] == _DEEP:
-        rest = parts[1:] or ["*"]
-        if _matches(rest, names, dots=dots):
+        if _matches(parts[1:], names, dots=dots):
             return True
         return bool(names) and (dots or not names[0].startswith(".")) and _matches(parts, names[1:], dots=dots)
     if not names or (not dots and names[0].startswith(".") and not parts[0].startswith(".")):

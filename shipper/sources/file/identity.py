@@ -17,7 +17,7 @@ State of one generation in the spool: key = the generation in hex, value = msgpa
 import os
 import stat
 from collections.abc import Iterator
-from hashlib import blake2b
+from _blake2 import blake2b
 from typing import Final
 
 import msgspec

@@ -153,12 +153,13 @@ class Tail:
 
         :raises OSError: reading will tell.
         """
+        before = (self.size, self.modified)
         if self.descriptor >= 0:
             self._look(os.fstat(self.descriptor))
-            return self.waiting
+            return self.waiting or before != (self.size, self.modified)
         info = os.stat(self.where)
         there = (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)
-        return self.waiting or there != (self.device, self.inode, self.size, self.modified)
+        return self.waiting or there != (self.device, self.inode, *before)
 
     def _look(self, info: os.stat_result) -> None:
         if info.st_size < self.size:
@@ -166,9 +167,9 @@ class Tail:
             self.sure = max(self.sure, self.size)
             if info.st_size < self.offset:
                 self._begin_anew()
+        if info.st_size < self.searched or (info.st_size == self.size and info.st_mtime_ns != self.modified):
+            self.searched = self.offset  # what was searched was written anew
         self.size, self.links, self.modified = info.st_size, info.st_nlink, info.st_mtime_ns
-        if self.size < self.searched:
-            self.searched = self.offset
 
     def _begin_anew(self) -> None:
         """The file was truncated, or its content is not the one that was read: a new generation from its first byte."""
