@@ -230,7 +230,7 @@ class Pipeline:
             self.failed.pop(name, None)
 
     def _chain(self, name: str, source: "Source") -> Chain:
-        specs = [*source.processors, *self.config.processors]
+        specs = [spec.fresh() for spec in (*source.processors, *self.config.processors)]  # sources share no instance
         return Chain(specs, name, lambda: self.spool.dead_letter_room, self.spool.state)
 
     def _intake(self, name: str, source: "Source", chain: Chain) -> SourceIntake:
