@@ -258,12 +258,12 @@ class Delivery:
         kind = type(failure).__name__
         self._meter.retry(kind)
         if retriable:
-            self._log.warning(f"cannot deliver: {reason}", again_in=again, every=_LOG_EVERY, key=kind)
+            self._log.warning(f"cannot deliver: {reason}", again_in=again, every=_LOG_EVERY, key=reason)
         elif isinstance(failure, ShipperError):
             text = f"cannot deliver, and trying again does not help: {reason}"
-            self._log.error(text, again_in=again, every=_LOG_EVERY, key=kind)
+            self._log.error(text, again_in=again, every=_LOG_EVERY, key=reason)
         else:
-            self._log.error(f"the sink crashed: {reason}", again_in=again, every=_LOG_EVERY, key=kind, exc=failure)
+            self._log.error(f"the sink crashed: {reason}", again_in=again, every=_LOG_EVERY, key=reason, exc=failure)
         return wait
 
 

@@ -1,4 +1,3 @@
-# ruff: noqa: D102 - a test's name says it
 """What every sink must do: inherit ``SinkSuite`` and say how to make the sink and what its far side holds.
 
 Frames come from a real spool through the real delivery.

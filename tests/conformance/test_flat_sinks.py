@@ -1,4 +1,3 @@
-# ruff: noqa: D102 - a test's name says it
 """The sinks that need nothing but this machine, against the suite."""
 
 import asyncio

@@ -1,4 +1,3 @@
-# ruff: noqa: D102 - the methods are those of Disk
 """The file sink's disk with crashes in it: stops at any step, and takes back what was not synced.
 
 Files and directories are real; what would survive a power cut is remembered beside them, and ``cut_power`` makes the

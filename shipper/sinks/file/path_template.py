@@ -31,7 +31,7 @@ Part: TypeAlias = Callable[[Mapping[str, Any], datetime | None], str]
 """Renders one part of a component."""
 
 
-class CannotRender(Exception):  # noqa: N818 - it says what is so, as LookupError does
+class CannotRender(Exception):
     """A frame's labels do not give a path; the message says why."""
 
 
