@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, cast
 
-from shipper.batch import Batch, Upstream
+from shipper.batch import Batch, SourceRange, Upstream
 from shipper.errors import FrameError, FutureFormat, ProtocolError
 from shipper.sinks.base import Gap
 from shipper.sources.base import Intake, Receipt
@@ -211,13 +211,16 @@ class Session:
         try:
             frame = decode(raw)
             frame.verify()
-            ranges = frame.meta.ranges
+            labels = frame.labels
         except FutureFormat as error:
             raise Refusal(pb.Refused.UNSUPPORTED, f"frame {number}: {error}") from error
         except FrameError as error:
             raise Refusal(pb.Refused.DAMAGED, f"frame {number}: {error}") from error
         upstream = self._upstream(number, frame.check)
-        batch = Batch(self._intake.name, frame.labels, frame, ranges, frame.read_at, upstream=upstream)
+        # Where the frame passes on verbatim its own ranges stay in it; framed anew, its range is this stream's.
+        records = frame.records
+        span = SourceRange(self._intake.name, self.hello.stream, number, number + 1, read=records, kept=records)
+        batch = Batch(self._intake.name, labels, frame, [span], frame.read_at, upstream=upstream)
         self._blocked_since = time.monotonic()
         return cast(Receipt, await self._intake.take(lambda: batch))  # None only where the lambda gave None
 
