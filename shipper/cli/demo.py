@@ -106,8 +106,8 @@ async def _show(args: argparse.Namespace, view: "View", leave: asyncio.Event) ->
     passing = args.dir is None
     try:
         view.say(view.paint("shipper demo", BOLD) + ": an agent follows two logs and ships them to a collector.")
-        view.say(f"For {args.seconds:g} seconds an application writes, while the connection is cut, a log is rotated")
-        view.say("and the collector is killed. Then every line is looked for.\n")
+        view.say(f"For {args.seconds:g} seconds an application writes. Meanwhile the connection is cut, a log is")
+        view.say("rotated, and the collector is killed. Then every line is looked for.\n")
         well = await Story(folder, args.seconds, view, leave, keep=args.keep).run()
         passing = passing and well
     except DemoError as error:

@@ -114,7 +114,7 @@ class Story:
         view.event(f"app.log is rotated: it is {self._writer.rotate('app')} now, and a new one begins", YELLOW)
         await self._at(MENDED)
         proxy.mend()
-        self._survived.append(f"{(MENDED - CUT) * self._seconds:.0f} seconds without a connection, a rotation")
+        self._survived.append(f"{(MENDED - CUT) * self._seconds:.0f} s without a connection, a rotation")
         view.event(f"the connection is back; {self._lag():,} lines wait", GREEN)
         await self._say_caught_up(KILLED)
         await self._at(KILLED)
@@ -151,7 +151,7 @@ class Story:
         writing = self._tasks.pop(0)
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
-        self._view.event(f"the application stops writing: {self._writer.total:,} lines; waiting for the last ones")
+        self._view.event(f"writing stops after {self._writer.total:,} lines; waiting for the last ones")
         if not await self._until(lambda: self._count() >= self._writer.total, _CATCH_UP):
             self._view.event(f"{self._lag():,} lines did not arrive within {_CATCH_UP:.0f} s", RED)
         await self._end_tasks()
@@ -171,7 +171,7 @@ class Story:
         if well:
             view.say(view.paint("  Every line arrived exactly once, unaltered and in order.", GREEN))
             if self._survived:
-                view.say(f"  In between: {' and '.join(self._survived)}.")
+                view.say(f"  In between: {', '.join(self._survived)}.")
         else:
             view.say(view.paint("  This is not well.", RED) + f" Everything is kept for a look: {self._folder}")
         return well

@@ -1,6 +1,7 @@
 """What the demo shows: events one under the other, and below them a block of numbers that is drawn again and again.
 
-On a terminal the block is drawn in place with plain ANSI; elsewhere it is one line every two seconds.
+On a terminal the block is drawn in place with plain ANSI; elsewhere, and where it would not fit, it is one line every
+two seconds.
 """
 
 import os
@@ -12,7 +13,7 @@ from typing import Final, TextIO
 
 from shipper.demo.verify import Tally
 
-_BAR: Final = 30
+_LEAST_COLUMNS: Final = 72
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _PLAIN_EVERY: Final = 2.0
 GREEN, RED, YELLOW, BLUE, BOLD, DIM = "32", "31", "33", "36", "1", "2"
@@ -77,8 +78,9 @@ class View:
 
     def show(self, numbers: Numbers) -> None:
         """The numbers as they are now."""
-        if self.tty:
-            lines = ["", *self._block(numbers)]
+        columns = shutil.get_terminal_size().columns
+        if self.tty and columns >= _LEAST_COLUMNS:
+            lines = ["", *self._block(numbers, columns)]
             self._put(self._erase() + "".join(f"{line}\n" for line in lines))
             self._height = len(lines)
         elif self.elapsed >= self._progress:
@@ -109,18 +111,19 @@ class View:
         """Text in a colour, where colours are wanted."""
         return f"\x1b[{colour}m{text}\x1b[0m" if colour and self._colours else text
 
-    def _block(self, n: Numbers) -> list[str]:
-        wide = shutil.get_terminal_size().columns >= 80
+    def _block(self, n: Numbers, columns: int) -> list[str]:
+        bar = 30 if columns >= 100 else 16
+        room = columns - 26 - bar
         full = max(n.expected, n.written, 1)
         oldest = f", oldest {n.waiting_seconds:.1f} s" if n.waiting_seconds >= 0.5 and n.queued else ""
         rows = [
             ("written", n.written, BLUE, "by the application"),
             ("read", n.read, BLUE, "by the agent"),
-            ("queued", n.queued, YELLOW, f"{size(n.queued_bytes)} in the agent's spool{oldest}"),
-            ("delivered", n.delivered, GREEN, f"in the collector's files, {n.lag:,} lines behind"),
+            ("queued", n.queued, YELLOW, f"{size(n.queued_bytes)} in the spool{oldest}"),
+            ("delivered", n.delivered, GREEN, f"in the collector's files, {n.lag:,} behind"),
         ]
         lines = [
-            f"  {name:<10}{count:>9,}  {self.paint(_bar(count / full), colour)} {self.paint(text if wide else '', DIM)}"
+            f"  {name:<10}{count:>9,}  {self.paint(_bar(count / full, bar), colour)} {self.paint(text[:room], DIM)}"
             for name, count, colour, text in rows
         ]
         link = self.paint("━━━━━╸    ╺━━━━━ cut", RED) if n.link_cut else self.paint("━━━━━━━━━━━━━━━━", GREEN)
@@ -145,7 +148,7 @@ def size(count: float) -> str:
     return f"{count:.1f} GiB"
 
 
-def _bar(share: float) -> str:
-    eighths = round(min(max(share, 0.0), 1.0) * _BAR * 8)
+def _bar(share: float, width: int) -> str:
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
     full, rest = divmod(eighths, 8)
-    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(_BAR)
+    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(width)

@@ -154,8 +154,8 @@ def test_on_a_terminal_the_numbers_are_drawn_in_place(monkeypatch: pytest.Monkey
     view = View(terminal)
     view.show(NUMBERS)
     first = terminal.getvalue()
-    assert "2.0 KiB in the agent's spool, oldest 1.5 s" in first
-    assert "250 lines behind" in first
+    assert "2.0 KiB in the spool, oldest 1.5 s" in first
+    assert "250 behind" in first
     assert "cut" in first
     view.show(NUMBERS)
     assert f"\x1b[{first.count(chr(10))}A\r\x1b[J" in terminal.getvalue()
@@ -176,12 +176,18 @@ def test_colours_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, environmen
     assert "\x1b[3" not in terminal.getvalue()
 
 
-def test_narrow_terminals_get_short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "60")
+@pytest.mark.parametrize("columns", [60, 72, 80, 100, 200])
+def test_no_line_of_the_block_is_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """A line that wraps would make the next redraw begin in the wrong row."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("NO_COLOR", "1")
     terminal = _Terminal()
-    View(terminal).show(NUMBERS)
-    assert max(len(line) for line in terminal.getvalue().splitlines()) <= 70
+    view = View(terminal)
+    view.show(NUMBERS)
+    drawn = terminal.getvalue().removeprefix("\x1b[?25l")
+    assert max(map(len, drawn.split("\n"))) < columns
+    assert bool(drawn) == (columns >= 72), "where it does not fit there is a line now and then"
 
 
 def test_the_table_shows_what_is_wrong() -> None:
