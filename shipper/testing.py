@@ -1,18 +1,20 @@
 # ruff: noqa: S101 - this is test code, for the tests of others
 """For those who write processors: a fixture that runs them as the engine does, and a suite that each one must pass.
 
-# conftest.py
-from shipper.testing import run_chain  # noqa: F401
+In a test file::
 
-# test_mine.py
-def test_it_drops_what_matches(run_chain):
-assert run_chain(DropMatching(pattern=re.compile("x")), ["a", "x"]).records == [{"message": "a"}]
+    pytest_plugins = ["shipper.testing"]
 
-class TestMine(ProcessorConformance):
-lines = ("a", "x")
+    def test_it_drops_what_matches(run_chain):
+        assert run_chain(DropMatching(pattern=re.compile("x")), ["a", "x"]).records == [{"message": "a"}]
 
-def make(self):
-return DropMatching(pattern=re.compile("x"))
+    class TestMine(ProcessorConformance):
+        lines = ("a", "x")
+
+        def make(self):
+            return DropMatching(pattern=re.compile("x"))
+
+``tests/processors/`` and ``processors/examples/`` use it.
 """
 
 import re

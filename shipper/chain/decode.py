@@ -45,7 +45,7 @@ def decode_json_lines(lines: Sequence[bytes]) -> list[Decoded]:
                 decoded.append(_decode(line))  # noqa: PERF401 - what was decoded before an error must stay
         except (ValueError, RecursionError):  # every error of msgspec is a ValueError, UnicodeDecodeError too
             try:
-                decoded.append(decode_json(lines[len(decoded)]))
+                decoded.append(decode_json(lines[len(decoded)].decode("utf-8", "replace")))
             except ValueError as error:
                 decoded.append(error)
     return decoded

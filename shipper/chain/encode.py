@@ -79,7 +79,15 @@ def _mended(value: Any) -> Any:
     if isinstance(value, str):
         return valid_text(str.__str__(value))
     if isinstance(value, dict):
-        return {"null" if name is None else _mended(name): _mended(item) for name, item in value.items()}
+        return {_name(name): _mended(item) for name, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_mended(item) for item in value]
     return value
+
+
+def _name(name: Any) -> Any:
+    if name is None:
+        return "null"
+    if isinstance(name, (str, int, float)):
+        return _mended(name)
+    raise TypeError(f"a name of type {type(name).__name__} cannot be written as JSON")
