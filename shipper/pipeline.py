@@ -65,7 +65,7 @@ class Pipeline:
         self._stop = asyncio.Event()
         self._error: ShipperError | None = None
         self._gauges()
-        self.readiness = Readiness(self.metrics, spool_fill=lambda: self.spool.used / self.spool.max_bytes)
+        self.readiness = Readiness(self.metrics, spool_fill=self._fill)
         for name, feed in self.feeds.items():
             self.readiness.watch(
                 "sink", name, partial(getattr, feed, "backlog_bytes"), partial(getattr, feed, "cursor")
@@ -85,6 +85,9 @@ class Pipeline:
             metrics=self.metrics,
             once=self.once,
         )
+
+    def _fill(self) -> float:
+        return 1.0 if self.spool.blocked else self.spool.used / self.spool.max_bytes
 
     def _status(self) -> dict[str, Any]:
         return status(self)
