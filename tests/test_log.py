@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shipper import log as log_module
@@ -88,6 +88,7 @@ def test_a_terminal_gets_colours_unless_it_or_its_user_wants_none(environment: d
     assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} ERROR spool +gone  n=1\r\n", plain)
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(), st.binary())
 def test_nothing_in_a_message_or_a_value_makes_a_second_line_or_drives_a_terminal(
     message: str, text: str, data: bytes
@@ -101,6 +102,7 @@ def test_nothing_in_a_message_or_a_value_makes_a_second_line_or_drives_a_termina
     assert all(line.isprintable() for line in lines)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8"), max_size=100))
 def test_in_json_a_text_comes_back_as_it_was(text: str) -> None:
     stream = _written()

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shipper.metrics import TABLE, Metric, Registry
@@ -80,6 +80,7 @@ def test_a_histogram_is_cumulative_and_ends_with_infinity() -> None:
     assert registry.value(name, sink="s") == 6
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.tuples(st.text(), st.text()), st.integers(0, 2**70), max_size=8))
 def test_every_label_value_is_read_back_as_it_was(values: dict[tuple[str, str], int]) -> None:
     registry = Registry()

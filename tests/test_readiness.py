@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.until import until
 
@@ -75,6 +75,7 @@ def test_bytes_that_came_after_a_long_quiet_spell_are_given_their_time(pipeline:
     assert not pipeline.after(STALL)[0]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.1, 60), st.integers(0, 3), st.booleans()), max_size=40))
 def test_it_is_red_only_after_a_stall_that_was_seen_whole(steps: list[tuple[float, int, bool]]) -> None:
     pipeline = _Pipeline()

@@ -52,7 +52,7 @@ def _app_line(number: int, now: float) -> bytes:
 
 
 def _app_sum(record: dict[str, Any]) -> str:
-    return _digest(orjson.dumps([record.get(name) for name in _APP_FIELDS]))
+    return _digest(repr([record.get(name) for name in _APP_FIELDS]).encode("utf-8", "backslashreplace"))
 
 
 def _identify_app(record: dict[str, Any]) -> tuple[int, bool]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.until import until
 
@@ -54,6 +54,7 @@ def test_nothing_delivered_is_everything_lost(tmp_path: Path, kind: Kind) -> Non
     assert verify(tmp_path / "missing", kind, 5).lost == 5
 
 
+@settings(deadline=None)
 @given(st.sampled_from(KINDS), st.integers(0, 10**6), st.data())
 def test_any_change_of_any_value_is_seen(kind: Kind, number: int, data: st.DataObject) -> None:
     record = _delivered(kind, number)
