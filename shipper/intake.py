@@ -15,8 +15,8 @@ from shipper.sinks.base import Gap
 from shipper.spool.body import GapNote, Mark
 from shipper.spool.draft import EntryDraft
 from shipper.spool.frame import Frame, FrameDraft, FrameMeta, draft
-from shipper.spool.log import DUPLICATE
 from shipper.spool.spool import Spool
+from shipper.spool.upstream import DUPLICATE
 
 if TYPE_CHECKING:
     from shipper.chain.run import Chain
@@ -102,15 +102,22 @@ class SourceIntake:
         }
 
     async def take(self, read: Callable[[], Batch | None]) -> Ticket | None:
-        """See ``Intake``. :raises SpoolFailed: nothing can be written any more."""
+        """See ``Intake``. A call that is cancelled leaves what its worker thread has begun to become durable.
+
+        :raises SpoolFailed: nothing can be written any more.
+        """
         async with self._turn:
             await self._budget.wait()
-            loop = asyncio.get_running_loop()
-            made = await loop.run_in_executor(self._workers, self._work, read)
-            if made is None:
-                return None
-            batch, entry = made
-            return self._append(batch, entry)
+            work = asyncio.ensure_future(self._process(read))
+            try:
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:
+                await asyncio.wait({work})  # the chain is not for two at a time
+                raise
+
+    async def _process(self, read: Callable[[], Batch | None]) -> Ticket | None:
+        made = await asyncio.get_running_loop().run_in_executor(self._workers, self._work, read)
+        return None if made is None else self._append(*made)
 
     async def take_gap(self, upstream: Upstream, gap: Gap, labels: Labels) -> Ticket:  # noqa: ARG002 - see HopIntake
         """Take over that an upstream stream lost frames; durable like a batch."""

@@ -3,4 +3,4 @@
 from typing import Final
 
 VERSION: Final = "0.1.0"
-"""The same as in pyproject.toml. A constant: importlib.metadata would cost an agent megabytes."""
+"""The wheel takes it from here. A constant: importlib.metadata would cost an agent megabytes."""
