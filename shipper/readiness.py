@@ -6,7 +6,7 @@ thinks of their own state; so a stuck task cannot be "Ready but dead". It is ask
 its own ticker, which nothing in the pipeline can hold up. (A stuck event loop answers nobody: that is a no as well.)
 
 It is red when
-- bytes wait for a sink, or in a source, and nothing moved for ``STALL`` seconds;
+- bytes wait for a sink, or a lot of them in a source, and nothing moved for ``STALL`` seconds;
 - the spool is ``FULL`` full: at 100 % the sources stop reading;
 - a source died.
 
@@ -26,6 +26,10 @@ STALL: Final = 30.0
 """Seconds without progress, while something waits, after which the answer is no."""
 FULL: Final = 0.8
 """The share of the spool's max_bytes from which on the answer is no."""
+HALF_LINES: Final = 1024 * 1024
+"""Bytes that may lie in a source unread for ever: a file may end in half a line, and a line that is not whole is not
+read. It is what one line can have; more than that in the half lines of many files would be odd.
+"""
 TICK: Final = 2.0
 """Seconds between two looks of the ticker."""
 
@@ -36,6 +40,8 @@ log = get_logger("readiness")
 class _Watch:
     pending: Callable[[], int]
     position: Callable[[], int]
+    harmless: int
+    """So many bytes may wait for ever."""
     last: int = 0
     since: float | None = None
     """When bytes were first seen waiting at ``last``; None: nothing waits."""
@@ -63,9 +69,10 @@ class Readiness:
         """Look after one place where bytes may wait.
 
         ``kind`` is ``sink`` or ``source``; ``pending`` says how many bytes wait there, ``position`` is a number that
-        changes whenever some of them got through (a cursor, a sequence number). Both return at once.
+        changes whenever some of them got through (a cursor, a sequence number). Both return at once. What waits in a
+        source counts when it is more than ``HALF_LINES``.
         """
-        self._watches[kind, name] = _Watch(pending, position)
+        self._watches[kind, name] = _Watch(pending, position, HALF_LINES if kind == "source" else 0)
 
     def forget(self, kind: str, name: str) -> None:
         """Nobody needs that place any more."""
@@ -113,7 +120,7 @@ class Readiness:
     def _look(watch: _Watch, now: float) -> tuple[int, float]:
         """Bytes that wait, and for how many seconds none of them has moved."""
         pending, position = watch.pending(), watch.position()
-        if pending <= 0:
+        if pending <= watch.harmless:
             watch.since = None
         elif watch.since is None or position != watch.last:
             watch.since = now

@@ -11,7 +11,7 @@ from support.until import until
 from shipper import readiness as readiness_module
 from shipper.admin import Admin
 from shipper.metrics import Registry
-from shipper.readiness import FULL, STALL, Readiness
+from shipper.readiness import FULL, HALF_LINES, STALL, Readiness
 
 
 class _Pipeline:
@@ -94,14 +94,21 @@ def test_it_is_red_only_after_a_stall_that_was_seen_whole(steps: list[tuple[floa
 
 
 def test_every_sink_and_source_is_judged_by_itself(pipeline: _Pipeline) -> None:
-    pipeline.readiness.watch("source", "app", lambda: 77, lambda: 0)
+    pipeline.readiness.watch("source", "app", lambda: 2_000_000, lambda: 0)
     pipeline.pending = 1
     pipeline.after(0)
     pipeline.cursor = 1
     ready, reasons = pipeline.after(STALL)
-    assert (ready, reasons) == (False, ["source app: 77 bytes wait and none was read for 30 s"])
+    assert (ready, reasons) == (False, ["source app: 2000000 bytes wait and none was read for 30 s"])
     pipeline.readiness.forget("source", "app")
     assert pipeline.after(0)[0]
+
+
+def test_a_file_that_ends_in_half_a_line_is_no_stall(pipeline: _Pipeline) -> None:
+    """Nobody knows when its newline comes, and the bytes before it are not read until then."""
+    pipeline.readiness.watch("source", "app", lambda: HALF_LINES, lambda: 0)
+    pipeline.after(0)
+    assert pipeline.after(100 * STALL)[0]
 
 
 def test_it_is_red_from_four_fifths_of_the_spool_on(pipeline: _Pipeline) -> None:
