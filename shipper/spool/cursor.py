@@ -28,31 +28,23 @@ class Cursor:
         self.value = self._slots.value or CursorValue(0, Position(0, 0))
         self.exists = self._slots.exists
         self.known = self._slots.value is not None
-
-    @property
-    def durable_mark(self) -> Position:
-        """How far the spool was known durable when the cursor was last written."""
-        return self.value.durable
+        self.suspect = self._slots.damaged
+        """A slot is damaged: the value may be older than the last one written."""
 
     def place(self, value: CursorValue) -> None:
         """Move in memory."""
         self.value = value
         self.known = True
 
-    def persist(self, durable: Position) -> None:
-        """Write the value if it moved. Called by the writer only.
+    def persist(self, durable: Position, *, moved_only: bool = True) -> None:
+        """Write the value, and how far the spool is durable now. Called by the writer only.
 
         :raises SpoolFailed: the old value is still in force.
         """
         value, written = self.value, self._slots.value
-        if written is None or (written.seq, written.position) != (value.seq, value.position):
+        moved = written is None or (written.seq, written.position) != (value.seq, value.position)
+        if moved or not moved_only:
             self._slots.write(CursorValue(value.seq, value.position, value.crc, durable))
-
-    @property
-    def dirty(self) -> bool:
-        """It moved since it was written."""
-        written = self._slots.value
-        return written is None or (written.seq, written.position) != (self.value.seq, self.value.position)
 
     def close(self) -> None:
         """Give the descriptor back."""

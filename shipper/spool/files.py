@@ -13,6 +13,7 @@ from shipper.spool.segment import HEADER_SIZE, EntryType, Envelope, SegmentHeade
 
 QUARANTINE: Final = "quarantine"
 _COPY_BLOCK: Final = 1024 * 1024
+_DRAFT: Final = ".tmp"
 
 
 def segment_name(number: int) -> str:
@@ -34,6 +35,8 @@ class Segment:
     """No entry of this segment begins at or after this offset."""
     size: int
     """Bytes it takes on disk, its snapshot file included."""
+    begin: int = HEADER_SIZE
+    """No entry but the snapshot begins before this offset."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -76,7 +79,8 @@ def create_segment(disk: Disk, header: SegmentHeader, snapshot: Snapshot) -> tup
     file.write([header.encode(), envelope.encode(header.seed(HEADER_SIZE)), data], 0)
     file.sync()
     disk.sync_folder()
-    segment = Segment(header, HEADER_SIZE + envelope.size, header.size + extra)
+    begin = HEADER_SIZE + envelope.size
+    segment = Segment(header, begin, header.size + extra, begin)
     if read_snapshot(disk, segment) is None:
         raise SpoolFailed(f"segment {header.id}: what was written cannot be read back; check the disk")
     return segment, file
@@ -101,20 +105,57 @@ def read_snapshot(disk: Disk, segment: Segment) -> Snapshot | None:
     return snapshot
 
 
-def quarantine(disk: Disk, damage: Damage) -> None:
-    """Keep a copy of damaged bytes; what cannot be read cannot be kept."""
-    name = f"{QUARANTINE}/{segment_name(damage.segment)}.{damage.start}-{damage.end}"
+def quarantine(disk: Disk, name: str, start: int, end: int) -> None:
+    """Keep a copy of damaged bytes of a file, without the zeros at their end. One that is there is complete.
+
+    What cannot be read, or finds no room, cannot be kept: that must not stop a start.
+    """
+    target = f"{name.rpartition('/')[2]}.{start}-{end}"
     try:
-        disk.make_folder(QUARANTINE)
-        if name.rpartition("/")[2] in disk.names(QUARANTINE):
+        if target in disk.names(QUARANTINE):
             return
-        source = disk.open(segment_name(damage.segment))
-        copy = disk.create(name, damage.end - damage.start)
-        for at in range(damage.start, damage.end, _COPY_BLOCK):
-            copy.write([source.read(min(_COPY_BLOCK, damage.end - at), at)], at - damage.start)
+        source = disk.open(name)
+        end = _last_byte(source, start, end)
+        if end <= start:
+            return
+        disk.make_folder(QUARANTINE)
+        draft = f"{QUARANTINE}/{target}{_DRAFT}"
+        disk.unlink(draft)
+        copy = disk.create(draft, end - start)
+        for at in range(start, end, _COPY_BLOCK):
+            copy.write([source.read(min(_COPY_BLOCK, end - at), at)], at - start)
         copy.sync()
-        disk.sync_folder(QUARANTINE)
         copy.close()
         source.close()
+        disk.rename(draft, f"{QUARANTINE}/{target}")
+        disk.sync_folder(QUARANTINE)
     except (SpoolFailed, FileNotFoundError):
         return
+
+
+def _last_byte(file: File, start: int, end: int) -> int:
+    """The end of ``start``..``end`` without the zeros that it ends in."""
+    while end > start:
+        at = max(start, end - _COPY_BLOCK)
+        block = file.read(end - at, at).rstrip(b"\0")
+        if block:
+            return at + len(block)
+        end = at
+    return start
+
+
+def set_aside(disk: Disk, name: str) -> None:
+    """Move a file to the quarantine as it is. :raises SpoolFailed: the disk refused."""
+    disk.make_folder(QUARANTINE)
+    disk.rename(name, f"{QUARANTINE}/{name.rpartition('/')[2]}")
+    disk.sync_folder(QUARANTINE)
+    disk.sync_folder(name.rpartition("/")[0])
+
+
+def bound_quarantine(disk: Disk, max_bytes: int) -> None:
+    """Remove the oldest files of the quarantine beyond ``max_bytes``; the newest one stays whatever its size."""
+    room = max_bytes
+    for at, name in enumerate(reversed(disk.names(QUARANTINE))):
+        room -= disk.size(f"{QUARANTINE}/{name}")
+        if at and room < 0:
+            disk.unlink(f"{QUARANTINE}/{name}")

@@ -22,6 +22,7 @@ The same bytes stand on disk, on the wire and in the next spool. All numbers are
     68+m    p   payload
 
 A frame names no sinks. Readers accept every version up to their own and refuse a newer one (``FutureFormat``).
+Every version keeps the places of the header's fields, so that a damaged version is told from a newer one by the check.
 The metadata is a msgpack array: later versions append to it, earlier readers ignore what they do not know.
 """
 
@@ -255,8 +256,6 @@ def decode(raw: bytes) -> Frame:
     """
     if len(raw) < HEADER_SIZE or raw[:4] != MAGIC:
         raise FrameError("the bytes do not begin with a frame")
-    if raw[4] > VERSION:
-        raise FutureFormat(f"a frame of format {raw[4]}; this shipper reads up to {VERSION}: upgrade it")
     (
         _,
         version,
@@ -279,6 +278,8 @@ def decode(raw: bytes) -> Frame:
     found = extend_crc32c(crc32c(raw[: HEADER_SIZE - 4]), raw[HEADER_SIZE : HEADER_SIZE + meta_size])
     if found != check:
         raise FrameError("a frame's metadata checksum does not match; the bytes were damaged")
+    if version > VERSION:
+        raise FutureFormat(f"a frame of format {version}; this shipper reads up to {VERSION}: upgrade it")
     if (
         version == 0
         or kind > Format.SIZED

@@ -1,7 +1,8 @@
 """Reading durable entries in order, from memory or from disk, with a gap wherever numbers are missing.
 
 A reader belongs to one sink. It never passes ``Log.durable`` and never reads an entry whose number its segment's
-successor has given anew. Damaged bytes are skipped to the next valid envelope; what they held becomes a ``Gap``.
+successor has given anew. Damaged bytes are skipped to the next valid envelope; what they held becomes a ``Gap``, and is
+reported once it is known which numbers are missing.
 """
 
 from collections import OrderedDict
@@ -13,11 +14,11 @@ from shipper.errors import FrameError, SpoolFailed
 from shipper.sinks.base import Gap, Item
 from shipper.spool.body import Position, decode_body
 from shipper.spool.disk import Disk
-from shipper.spool.files import Damage, segment_name
+from shipper.spool.files import Damage, Segment, segment_name
 from shipper.spool.frame import Frame
 from shipper.spool.log import Log
 from shipper.spool.scan import SegmentReader
-from shipper.spool.segment import HEADER_SIZE, NUMBERED, Entry, EntryType
+from shipper.spool.segment import NUMBERED, Entry, EntryType
 
 _CACHE: Final = 4 * 1024 * 1024
 
@@ -69,6 +70,9 @@ class Reader:
         self._recent = recent
         self._damaged = damaged
         self._file: SegmentReader | None = None
+        self._hole: Damage | None = None
+        """Bytes that were skipped, while nobody knows yet which numbers they held."""
+        self._neighbours: tuple[dict[int, Segment], int, int | None] = ({}, 0, None)
         self.position = Position(0, 0)
         self.next = 0
 
@@ -76,6 +80,7 @@ class Reader:
         """Go on from there; ``seq`` is the next number expected."""
         self.position = position
         self.next = seq
+        self._hole = None
 
     @property
     def at_end(self) -> bool:
@@ -90,36 +95,41 @@ class Reader:
     def step(self) -> Read | None:
         """The next item or unnumbered entry; None when everything durable was read.
 
-        :raises SpoolFailed: the disk cannot read it.
+        :raises FutureFormat: a newer shipper wrote it.
         """
-        while not self.at_end:
-            log = self._log
+        while True:
+            durable = self._log.durable  # looked at once: the writer moves both while this runs
+            segments = self._log.segments
             number, offset = self.position.segment, self.position.offset
-            segment = log.segments.get(number)
-            newest = log.durable.segment
-            end = log.durable.offset if number == newest else (segment.end if segment else 0)
+            if self.position >= durable:
+                return None
+            segment = segments.get(number)
+            end = durable.offset if number == durable.segment else segment.end if segment else 0
             if segment is None or offset >= end:
-                read = self._enter(number)
+                read = self._enter(number, segments)
             else:
-                entry = self._recent.get(number, offset) or self._from_disk(number, offset, end)
-                read = self._skip_damage(number, offset, end) if entry is None else self._accept(entry, newest)
+                entry = self._recent.get(number, offset) or self._from_disk(segment, offset, end)
+                if entry is None:
+                    self._skip(number, offset, end)
+                    continue
+                read = self._accept(entry, number, segments)
             if read is not None:
                 return read
-        return None
 
-    def _accept(self, entry: Entry, newest: int) -> Read | None:
+    def _accept(self, entry: Entry, number: int, segments: dict[int, Segment]) -> Read | None:
         """Judge an entry by its number; None when it says nothing to a sink."""
-        envelope, number = entry.envelope, self.position.segment
-        if envelope.flags & NUMBERED:
-            successor = None if number == newest else self._successor(number)
-            if successor is not None and envelope.seq >= self._log.segments[successor].header.first:
-                return self._enter(number)
-            if envelope.seq > self.next:
-                return self._gap(envelope.seq - 1, "missing", self.position)
+        envelope = entry.envelope
+        successor = self._successor(number, segments)
+        if successor is not None and envelope.next > segments[successor].header.first:
+            return self._enter(number, segments)
+        if self._hole is not None or envelope.seq > self.next:
+            missing = self._missing(envelope.seq, Damage(number, entry.offset, entry.offset, 0, 0, "missing"))
+            if missing is not None:
+                return missing
         before, self.position = self.position, Position(number, entry.end)
-        if envelope.type in (EntryType.SNAPSHOT, EntryType.SEAL):
-            return None
-        if envelope.flags & NUMBERED and envelope.seq < self.next:
+        if envelope.type is EntryType.SEAL:
+            return None if successor is None else self._enter(number, segments)
+        if envelope.type is EntryType.SNAPSHOT or (envelope.flags & NUMBERED and envelope.seq < self.next):
             return None
         return self._open(entry, before)
 
@@ -128,7 +138,7 @@ class Reader:
         body = decode_body(entry.body)
         if not envelope.flags & NUMBERED:
             return Read(None, body.dead_letters, self.position, before, self.next)
-        seq = self.next = envelope.seq
+        seq = envelope.seq
         self.next = seq + 1
         content: Frame | Gap
         if body.gap is not None:
@@ -141,52 +151,59 @@ class Reader:
                 self._damaged(Damage(before.segment, entry.offset, entry.end, seq, seq, str(error)))
         return Read(Item(seq, content), body.dead_letters, self.position, before, self.next)
 
-    def _from_disk(self, number: int, offset: int, end: int) -> Entry | None:
-        if self._file is None or self._file.header.id != number:
-            self.close()
-            try:
-                file = self._disk.open(segment_name(number))
-            except FileNotFoundError:
-                return None
-            self._file = SegmentReader(file, self._log.segments[number].header)
-        return self._file.entry(offset, end)
-
-    def _skip_damage(self, number: int, offset: int, end: int) -> Read | None:
-        """Resynchronise behind damaged bytes; the gap that they leave, if numbers are missing."""
+    def _from_disk(self, segment: Segment, offset: int, end: int) -> Entry | None:
+        """The entry at ``offset``; None where none can be read."""
         try:
-            after = self._file.resync(offset + 1, end) if self._file else end
-        except SpoolFailed:
-            after = end
-        entry = self._file.entry(after, end) if self._file and after < end else None
-        successor = self._successor(number)
-        if entry is not None:
-            last = entry.envelope.seq - 1
-        elif after < end or successor is None:
-            last = self.next - 1  # the entry behind is damaged too: the next step sees how much is missing
-        else:
-            last = self._log.segments[successor].header.first - 1
-        at, self.position = self.position, Position(number, after)
-        if last >= self.next or entry is not None:
-            self._damaged(Damage(number, offset, after, self.next, last, "corrupt"))
-        return self._gap(last, "corrupt", at) if last >= self.next else None
-
-    def _enter(self, number: int) -> Read | None:
-        """Go to the segment after ``number``; the gap, if numbers between are missing."""
-        successor = self._successor(number)
-        if successor is None:
-            self.position = self._log.durable
+            if self._file is None or self._file.header.id != segment.header.id:
+                self.close()
+                self._file = SegmentReader(self._disk.open(segment_name(segment.header.id)), segment.header)
+            return self._file.entry(offset, end)
+        except (FileNotFoundError, SpoolFailed):
             return None
-        at, self.position = self.position, Position(successor, HEADER_SIZE)
-        first = self._log.segments[successor].header.first
-        return self._gap(first - 1, "missing", at) if first > self.next else None
 
-    def _gap(self, last: int, reason: str, at: Position) -> Read:
-        gap = Item(self.next, Gap(self.next, last, -1, reason))
-        self.next = last + 1
-        return Read(gap, [], self.position, at, self.next)
+    def _skip(self, number: int, offset: int, end: int) -> None:
+        """Go to the next valid envelope behind damaged bytes."""
+        after = end
+        if self._file is not None:
+            try:
+                after = self._file.resync(offset + 1, end)
+            except SpoolFailed:
+                after = end
+        start = offset if self._hole is None else self._hole.start
+        self._hole = Damage(number, start, after, 0, 0, "corrupt")
+        self.position = Position(number, after)
 
-    def _successor(self, number: int) -> int | None:
-        return min((other for other in self._log.segments if other > number), default=None)
+    def _enter(self, number: int, segments: dict[int, Segment]) -> Read | None:
+        """Go to the segment after ``number``, which is not the last; the gap, if numbers between are missing."""
+        successor = min(other for other in segments if other > number)
+        into = segments[successor]
+        known = number in segments or number > min(segments)
+        place = Damage(successor, 0, 0, 0, 0, "missing") if known else None
+        missing = self._missing(into.header.first, place)
+        self.position = Position(successor, into.begin)
+        return missing and missing._replace(after=self.position)
+
+    def _missing(self, seq: int, place: Damage | None) -> Read | None:
+        """The gap up to ``seq``, the number that stands here; it is reported where it was not expected.
+
+        ``place`` None: this sink was not there while what it misses was removed.
+        """
+        hole, self._hole = self._hole or place, None
+        last = max(seq, self.next) - 1
+        if hole is not None and (seq > self.next or hole.end > hole.start):
+            self._damaged(Damage(hole.segment, hole.start, hole.end, self.next, last, hole.reason))
+        if seq <= self.next:
+            return None
+        gap = Item(self.next, Gap(self.next, last, -1, hole.reason if hole else "removed"))
+        self.next = seq
+        return Read(gap, [], self.position, self.position, seq)
+
+    def _successor(self, number: int, segments: dict[int, Segment]) -> int | None:
+        """The segment after ``number``; remembered, for it is asked for every entry."""
+        if self._neighbours[0] is not segments or self._neighbours[1] != number:
+            successor = min((other for other in segments if other > number), default=None)
+            self._neighbours = (segments, number, successor)
+        return self._neighbours[2]
 
     def close(self) -> None:
         """Give the descriptor back."""

@@ -32,7 +32,10 @@ data. A SNAPSHOT stands first in every segment and repeats everything that earli
 the newest one and what follows it. One larger than 1/8 of its segment lives in ``%020d.snap`` (magic ``SHPN``, u32
 CRC32C, msgpack); its entry then holds ``Snapshot.external``.
 
-A reader ends a segment where its successor's ``first`` number begins, whatever stands behind that.
+A reader ends a segment at its SEAL, or where its successor's ``first`` number begins, whatever stands behind that.
+
+Every version keeps the places of magic, version, number and checksum in the header, and those of the envelope's fields:
+so a damaged version is told from a newer one.
 """
 
 import struct
@@ -144,7 +147,10 @@ class Envelope(msgspec.Struct, frozen=True):
 
     @classmethod
     def decode(cls, data: bytes, at: int, seed: int) -> "Envelope | None":
-        """Read the envelope at ``at``; None when none that belongs there is there."""
+        """Read the envelope at ``at``; None when none that belongs there is there.
+
+        :raises FutureFormat: it is whole, but of a type that this version does not know.
+        """
         head = data[at : at + _ENVELOPE.size]
         if len(data) < at + ENVELOPE_SIZE or head[:4] != ENTRY_MAGIC:
             return None
@@ -154,8 +160,8 @@ class Envelope(msgspec.Struct, frozen=True):
         _, kind, flags, _, seq, durable, frame_size, body_size, frame_check, body_crc = _ENVELOPE.unpack(head)
         try:
             return cls(EntryType(kind), flags, seq, durable, frame_size, body_size, frame_check, body_crc)
-        except ValueError:
-            return None
+        except ValueError as error:
+            raise FutureFormat(f"an entry of type {kind}, which this shipper does not know: upgrade it") from error
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -196,6 +202,11 @@ def read_entry(data: bytes, at: int, offset: int, header: SegmentHeader) -> Entr
     if crc32c(body) != envelope.body_crc:
         return None
     return Entry(envelope, offset, data[at + ENVELOPE_SIZE : middle], body)
+
+
+def may_hold_data(data: bytes) -> bool:
+    """Whether bytes of a segment without its header, so without its salt, look as if entries were written there."""
+    return ENTRY_MAGIC + b"\x01" in data or ENTRY_MAGIC + b"\x04" in data
 
 
 def find_entry(data: bytes, at: int, offset: int, header: SegmentHeader) -> int:

@@ -2,7 +2,7 @@
 
 A file of 1,024 bytes holds two slots of 512; each write goes to the older one, so that the newer is whole whatever
 happens. The value with the highest generation whose checksum holds is the one in force. The room is allocated once:
-writing needs no free disk.
+writing needs no free disk. A slot's frame (magic, version, checksum at its end) is the same in every version.
 
     offset size  (of a slot; little-endian)
      0      4    magic ``SHPC``
@@ -33,9 +33,13 @@ class Slots(Generic[T]):
     """One two-slot file. Not thread-safe: it belongs to the spool's writer."""
 
     def __init__(self, disk: Disk, name: str, kind: type[T]) -> None:
-        """Read what is there.
+        """Read what is there, and make it durable.
+
+        A killed process may have left a value that only the page cache holds: whoever relied on it, or wrote the other
+        slot next, could lose both to a power cut.
 
         :raises FutureFormat: a newer shipper wrote it.
+        :raises SpoolFailed: the disk refused.
         """
         self._disk = disk
         self._name = name
@@ -43,6 +47,8 @@ class Slots(Generic[T]):
         self._file: File | None = None
         self.exists = False
         """The file is there (its value may be None all the same: both slots are damaged)."""
+        self.damaged = False
+        """A slot that was written cannot be read: the value may be older than the last one written."""
         self.value: T | None = None
         self._generation = 0
         decode = msgspec.msgpack.Decoder(kind).decode
@@ -51,10 +57,12 @@ class Slots(Generic[T]):
         except FileNotFoundError:
             return
         self.exists = True
+        self._file.sync()
         data = self._file.read(2 * _SLOT, 0)
         for at in (0, _SLOT):
             slot = data[at : at + _SLOT]
             if len(slot) < _SLOT or slot[:4] != _MAGIC or crc32c(slot[:-4]) != int.from_bytes(slot[-4:], "little"):
+                self.damaged = self.damaged or any(slot)
                 continue
             _, version, length, generation = _HEAD.unpack_from(slot)
             if version > _VERSION:
@@ -63,6 +71,7 @@ class Slots(Generic[T]):
                 try:
                     value = decode(slot[_HEAD.size : _HEAD.size + length])
                 except msgspec.MsgspecError:
+                    self.damaged = True
                     continue
                 self._generation, self.value = generation, value
 

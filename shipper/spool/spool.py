@@ -17,14 +17,12 @@ from typing import Final
 
 from shipper.errors import ShipperError, SpoolError, SpoolFailed
 from shipper.log import get_logger
-from shipper.spool import dead_letters
-from shipper.spool.body import CursorValue, Mark
-from shipper.spool.dead_letters import DeadLetters
+from shipper.spool.body import Mark
 from shipper.spool.disk import RealDisk
 from shipper.spool.draft import EntryDraft
 from shipper.spool.files import Damage
-from shipper.spool.log import Log
-from shipper.spool.reader import Reader, Recent
+from shipper.spool.reader import Reader
+from shipper.spool.store import Store
 from shipper.spool.subscription import Subscription
 
 _GROUP: Final = 256
@@ -48,11 +46,12 @@ class Spool:
         """
         self._disk = RealDisk(root)
         self._disk.lock()
-        self._dead = DeadLetters(self._disk, dead_letter_bytes)
-        self._log = Log(self._disk, max_bytes, [*sinks, dead_letters.CURSOR])
-        self._recent = Recent()
-        self._log.published = self._recent.add
-        self._keep_dead_letters()
+        try:
+            self._store = Store(self._disk, max_bytes, dead_letter_bytes, sinks)
+        except BaseException:
+            self._disk.unlock()
+            raise
+        self._log: Final = self._store.log
         self.stream: Final = self._log.stream
         self.epoch: Final = self._log.epoch
         self.incarnation: Final = self._log.incarnation
@@ -68,6 +67,8 @@ class Spool:
         self._changed = threading.Condition()
         self._queue: deque[_Queued] = deque()
         self._urgent: deque[_Queued] = deque()
+        self._writing: list[_Queued] = []
+        """What the writer has taken and not answered yet."""
         self._found: deque[Damage] = deque()
         self._reclaimable = True
         self._dirty = True
@@ -88,8 +89,8 @@ class Spool:
 
     @property
     def marks(self) -> dict[bytes, Mark]:
-        """What is held of each upstream stream. Ahead of durability only between a write and its sync."""
-        return self._log.marks
+        """What is held of each upstream stream, durably."""
+        return self._log.held
 
     @property
     def floor(self) -> int:
@@ -109,12 +110,12 @@ class Spool:
     @property
     def dead_letter_room(self) -> int:
         """Bytes of dead letters that still fit."""
-        return self._dead.room
+        return self._store.dead.room
 
     @property
     def dead_letter_bytes(self) -> int:
         """Bytes of dead letters that are kept."""
-        return self._dead.used
+        return self._store.dead.used
 
     def start(self) -> None:
         """Start the writer; called on the event loop that ``append`` will be called on."""
@@ -124,23 +125,25 @@ class Spool:
     def append(self, draft: EntryDraft) -> "asyncio.Future[int]":
         """Queue a draft. The future resolves with its first sequence number after the ``fdatasync`` that covers it.
 
-        Order of calls is order of numbers. A duplicate resolves with 0 once its original is durable.
-        The future fails with ProtocolError (out of order), SpoolError (too large) or SpoolFailed (the disk).
+        Order of calls is order of numbers. A draft that takes no number (dead letters, notes) may overtake those that
+        do: it must not change the state that they change. A duplicate resolves with 0 once its original is durable.
+        The future fails with ProtocolError (out of order), SpoolError (too large, closed) or SpoolFailed (the disk).
         """
         future: asyncio.Future[int] = self._loop.create_future()
-        if self.failed is not None:
-            future.set_exception(self.failed)
-            return future
         with self._changed:
-            (self._queue if draft.frames else self._urgent).append((draft, future))
-            self._changed.notify()
+            if self.failed is None and not self._stopping:
+                ordered = draft.frames or draft.upstream is not None
+                (self._queue if ordered else self._urgent).append((draft, future))
+                self._changed.notify()
+                return future
+        future.set_exception(self.failed or SpoolError("the spool is closed"))
         return future
 
     def subscribe(self, name: str) -> Subscription:
         """The view of a sink that was named at the opening."""
 
         def new_reader() -> Reader:
-            return Reader(self._disk, self._log, self._recent, self._report)
+            return self._store.reader(self._report)
 
         self._subscriptions[name] = subscription = Subscription(self, new_reader, self._log.cursors[name])
         return subscription
@@ -205,13 +208,12 @@ class Spool:
                     if self._log.reclaim():
                         self._blocked = False
                 if stop and not group:
-                    self._log.close()
+                    self._store.close()
                     break
         except Exception as error:  # noqa: BLE001 - whatever ends the writer must fail every future, or all would hang
             self._fail(error if isinstance(error, SpoolError) else SpoolFailed(f"the spool's writer failed: {error!r}"))
-            self._log.abandon()
+            self._store.abandon()
         finally:
-            self._dead.close()
             self._disk.unlock()
 
     def _wait(self, synced: float) -> tuple[list[_Queued], bool]:
@@ -231,37 +233,21 @@ class Spool:
             self._urgent.clear()
             while self._queue and not self._blocked and len(group) < _GROUP:
                 group.append(self._queue.popleft())
+            self._writing = group
             return group, self._stopping
-
-    def _ready(self) -> bool:
-        return bool(self._queue) and not self._blocked
 
     def _commit(self, group: list[_Queued]) -> None:
         """Write a group; what did not get in goes back to the head of the queue."""
-        self._recent.trim(min(cursor.value.position for cursor in self._log.cursors.values()))
-        outcomes = self._log.commit([draft for draft, _ in group])
+        outcomes = self._store.commit([draft for draft, _ in group])
         rest = group[len(outcomes) :]
-        if rest:
-            with self._changed:
+        with self._changed:
+            self._writing = []
+            if rest:
                 self._queue.extendleft(reversed(rest))
                 self._blocked = self._reclaimable = True
-        self._keep_dead_letters([draft for draft, _ in group[: len(outcomes)]])
         done = [(future, outcome) for (_, future), outcome in zip(group, outcomes, strict=False)]
         self._dirty = True  # the durable mark in the cursors' slots moves about once a second
         self._loop.call_soon_threadsafe(self._resolve, done)
-
-    def _keep_dead_letters(self, drafts: Sequence[EntryDraft] | None = None) -> None:
-        """Copy the dead letters of new entries to their files, then pass those entries."""
-        cursor = self._log.cursors[dead_letters.CURSOR]
-        if drafts is None or any(draft.dead_letters for draft in drafts):
-            reader = Reader(self._disk, self._log, self._recent, lambda _damage: None)
-            reader.seek(cursor.value.position, cursor.value.seq)
-            while (read := reader.step()) is not None:
-                if read.dead_letters:
-                    self._dead.write(read.at.segment, read.at.offset, read.dead_letters)
-            reader.close()
-            self._dead.sync()
-        cursor.place(CursorValue(self._log.next_seq, self._log.durable))
 
     def _resolve(self, done: Sequence[tuple["asyncio.Future[int]", int | ShipperError]]) -> None:
         """On the event loop: tell who waits."""
@@ -269,7 +255,7 @@ class Spool:
         if now - self._ages[-1][1] >= 1.0:
             self._ages.append((self._log.next_seq, now))
         for future, outcome in done:
-            if future.cancelled():
+            if future.done():  # the caller cancelled it
                 continue
             if isinstance(outcome, int):
                 future.set_result(outcome)
@@ -285,6 +271,6 @@ class Spool:
     def _fail(self, error: SpoolError) -> None:
         with self._changed:
             self.failed = error
-            waiting = [*self._urgent, *self._queue]
+            waiting = [*self._writing, *self._urgent, *self._queue]
         self._loop.call_soon_threadsafe(self._resolve, [(future, error) for _, future in waiting])
         log.error("the spool stopped: nothing more is acknowledged", error=str(error))

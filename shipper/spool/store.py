@@ -1,0 +1,75 @@
+"""What a spool does, without threads: the log, the entries written last, and the dead letters' files.
+
+The spool's writer drives it; so do the tests that crash it at every step.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from shipper.spool.body import CursorValue
+from shipper.spool.dead_letters import DeadLetters
+from shipper.spool.disk import Disk
+from shipper.spool.draft import EntryDraft
+from shipper.spool.files import Damage
+from shipper.spool.log import Log, Outcome
+from shipper.spool.reader import Reader, Recent
+
+DEAD_LETTER_CURSOR: Final = "_dead_letters"
+"""The cursor behind which dead letters were copied; no sink can have this name."""
+
+
+class Store:
+    """One opened spool. Owned by one thread; readers may be used on others."""
+
+    def __init__(self, disk: Disk, max_bytes: int, dead_letter_bytes: int, sinks: Iterable[str]) -> None:
+        """Recover what is there and get ready to write.
+
+        :raises FutureFormat: a newer shipper wrote some of it; nothing was changed.
+        :raises SpoolFailed: the disk refused.
+        """
+        self._disk = disk
+        self.dead: Final = DeadLetters(disk, dead_letter_bytes)
+        self.log: Final = Log(disk, max_bytes, [*sinks, DEAD_LETTER_CURSOR])
+        self._recent: Final = Recent()
+        self.log.published = self._recent.add
+        self._cursor: Final = self.log.cursors[DEAD_LETTER_CURSOR]
+        self.dead.begin(self.log.stream, self._cursor.value.position)
+        self._copy_dead_letters()
+
+    def reader(self, damaged: Callable[[Damage], None]) -> Reader:
+        """A reader for one sink; ``damaged`` is told, on the reader's thread, of every damage that it meets."""
+        return Reader(self._disk, self.log, self._recent, damaged)
+
+    def commit(self, drafts: Sequence[EntryDraft]) -> list[Outcome]:
+        """Write a group (see ``Log.commit``), and copy its dead letters.
+
+        :raises SpoolFailed: the disk refused; nothing of this call may be acknowledged.
+        """
+        self._recent.trim(min(cursor.value.position for cursor in self.log.cursors.values()))
+        outcomes = self.log.commit(drafts)
+        if any(draft.dead_letters for draft in drafts[: len(outcomes)]):
+            self._copy_dead_letters()
+        else:
+            self._cursor.place(CursorValue(self.log.next_seq, self.log.durable))
+        return outcomes
+
+    def _copy_dead_letters(self) -> None:
+        """Copy the dead letters of the entries behind the cursor, then pass those entries."""
+        reader = self.reader(lambda _damage: None)
+        reader.seek(self._cursor.value.position, self._cursor.value.seq)
+        while (read := reader.step()) is not None:
+            if read.dead_letters:
+                self.dead.write(read.at.segment, read.at.offset, read.dead_letters)
+        reader.close()
+        self.dead.sync()
+        self._cursor.place(CursorValue(self.log.next_seq, self.log.durable))
+
+    def close(self) -> None:
+        """Seal the log, write the cursors, give everything back. :raises SpoolFailed: the disk refused."""
+        self.log.close()
+        self.dead.close()
+
+    def abandon(self) -> None:
+        """Give the descriptors back without writing anything."""
+        self.log.abandon()
+        self.dead.close()
