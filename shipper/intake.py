@@ -158,6 +158,8 @@ class SourceIntake:
         batch = read()
         if batch is None:
             return None
+        if self._held(batch) and isinstance(batch.payload, Frame):
+            return batch, EntryDraft([batch.payload], upstream=batch.upstream)
         batch.state = {self._prefix + key: value for key, value in batch.state.items()}
         batch = self._chain.run(batch)
         if self._chain.invalid_utf8 > self._replaced.value:
@@ -165,6 +167,11 @@ class SourceIntake:
         frames = [batch.payload] if isinstance(batch.payload, Frame) else self._frames(batch)
         batch.ranges = _ranges(batch)
         return batch, EntryDraft(frames, batch.state, batch.dead_letters, batch.upstream)
+
+    def _held(self, batch: Batch) -> bool:
+        """A frame that came before: the writer drops it; the processors need not see it twice."""
+        mark = self._spool.marks.get(batch.upstream.stream) if batch.upstream is not None else None
+        return mark is not None and batch.upstream is not None and batch.upstream.seq < mark.next
 
     def _frames(self, batch: Batch) -> list[FrameDraft]:
         """The batch's records as one frame, or as several when they do not fit into one."""
