@@ -20,7 +20,7 @@ from shipper.sources.file.identity import NotRegular
 from shipper.sources.file.lags import Lags
 from shipper.sources.file.schedule import IDLE, Schedule
 from shipper.sources.file.tail import Tail
-from shipper.sources.file.watch import CannotWatch, Watcher
+from shipper.sources.file.watch import CannotWatch, Moved, Watcher
 from shipper.sources.file.watch_fallback import instead
 
 log = get_logger("file")
@@ -115,20 +115,32 @@ class Discovery:
         for tail, sighting in seen:
             self._see(tail, sighting.info)
         await self._examine(unknown, problems, linked=True)
-        strange = []
-        for place, entry in moved.items():
-            if self.watcher is None or self.watcher.moved.get(place) is not entry:
-                continue  # it was renamed again: the next scan looks there
-            del self.watcher.moved[place]
-            info = places.get(place)
-            if info is not None and not self.catalog.find_moved(info, place):
-                strange.append(Sighting(entry.origin, place, info, ""))
-        await self._examine(strange, problems, linked=False)
+        await self._trace(moved, places, problems)
         await self._seek()
         self._report(problems)
         self._linger()
         self.changes.add(self.catalog.first_scan_done(), urgent=True)
         self._changed()
+
+    async def _trace(
+        self, moved: dict[str, Moved], places: dict[str, os.stat_result], problems: dict[str, str]
+    ) -> None:
+        """Files were renamed since the last scan: follow those that came and went without being seen."""
+        if self.watcher is None:
+            return
+        there = self.watcher.moved
+        # An entry that is still the same object was not renamed again: what was seen at its place is what it tells of.
+        moved = {place: entry for place, entry in moved.items() if there.get(place) is entry}
+        unknown = [
+            Sighting(entry.origin, place, places[place], "")
+            for place, entry in moved.items()
+            if place in places and not self.catalog.find_moved(places[place], place)
+        ]
+        await self._examine(unknown, problems, linked=False)
+        self.watcher.drain()  # renamed again before it was opened: then the next scan looks for it
+        for place, entry in moved.items():
+            if there.get(place) is entry:
+                del there[place]
 
     def _watch(self, scan: Scan) -> None:
         self.watched = scan.directories

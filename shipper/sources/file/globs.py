@@ -1,8 +1,8 @@
 """``include`` and ``exclude``: which files are meant, and which directories have to be watched to notice more.
 
 A pattern is an absolute path whose parts may hold ``*``, ``?`` and ``[...]``; ``**`` stands for any number of
-directories, at the end for all files below. As in a shell a leading dot has to be written out. ``**`` does not enter symbolic links to directories
-(they may lead in circles); a link that another part of the pattern names is followed.
+directories, at the end for all files below. As in a shell a leading dot has to be written out. ``**`` does not enter
+symbolic links to directories (they may lead in circles); a link that another part of the pattern names is followed.
 """
 
 import fnmatch

@@ -16,8 +16,8 @@ State of one generation in the spool: key = the generation in hex, value = msgpa
 
 import os
 import stat
+from _blake2 import blake2b  # not by way of hashlib: that loads OpenSSL, megabytes for an agent
 from collections.abc import Iterator
-from _blake2 import blake2b
 from typing import Final
 
 import msgspec
@@ -40,7 +40,7 @@ _KINDS: Final = {
 }
 
 
-class NotRegular(OSError):  # noqa: N818 - it says what it is
+class NotRegular(OSError):
     """What stands at a path is not a regular file; the message says what it is."""
 
 

@@ -26,7 +26,7 @@ _SEARCH: Final = 16 * 1024 * 1024
 """At most so many bytes are searched for the end of a line in one read, so that other files get their turn."""
 
 
-class Gone(Exception):  # noqa: N818 - not an error: files end
+class Gone(Exception):
     """The generation is not where it was, nor beside it under another name."""
 
 

@@ -46,7 +46,7 @@ _LEAVING: Final = 64
 _LIMITS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM, errno.ENOSYS)
 
 
-class CannotWatch(Exception):  # noqa: N818 - a reason to use another way, not an error
+class CannotWatch(Exception):
     """The system gives no (more) watches; the message says why."""
 
 

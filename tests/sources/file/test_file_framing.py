@@ -44,9 +44,8 @@ def test_any_split_of_the_input_gives_the_same_records(
     """Splits decide neither what a record is, nor whether it is too long, nor where the ranges are."""
     data = b"\n".join(lines) + (b"\n" if lines and ended else b"")
     chunks = chunks_of(split(data, cuts), max_bytes, max_record)
-    whole = [line for line in data.split(b"\n")[:-1]] + ([data.split(b"\n")[-1]] if not data.endswith(b"\n") else [])
-    if not data or (not ended and data.endswith(b"\n")):
-        whole = data.split(b"\n")[:-1]
+    *whole, half = data.split(b"\n")
+    whole += [half] if half else []
     expected = [(line, len(line) if len(line) > max_record else 0) for line in whole]
     assert records_of(chunks) == expected
     assert [chunk.start for chunk in chunks] == [0, *(chunk.end for chunk in chunks)][:-1]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.files import as_nobody
 
 from shipper.sources.file.globs import Globs
-from support.files import as_nobody
 
 
 def make(root: Path, *paths: str) -> None:

@@ -59,7 +59,7 @@ def replace(path: str, data: bytes) -> None:
 
 
 def read_all(tail: Tail, *, flush: bool = False) -> list[Chunk]:
-    chunks = []
+    chunks: list[Chunk] = []
     while True:
         chunk = tail.read(WINDOW, RECORD, flush=flush)
         if chunk is None and not tail.waiting:
@@ -106,9 +106,14 @@ def test_nothing_is_read_from_the_stop_on(tail: Tail, path: str) -> None:
 
 def test_very_long_line_is_found_in_bounded_memory(tail: Tail, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The position stays at its start until its newline is there; then its beginning and its length are known."""
-    reads = []
+    reads: list[int] = []
     real = os.pread
-    monkeypatch.setattr(os, "pread", lambda fd, size, at: (reads.append(size), real(fd, size, at))[1])
+
+    def counted(descriptor: int, size: int, at: int) -> bytes:
+        reads.append(size)
+        return real(descriptor, size, at)
+
+    monkeypatch.setattr(os, "pread", counted)
     append(path, b"first\n" + b"z" * 5000)
     assert lines_of(read_all(tail)) == [b"first"]
     assert tail.offset == 6
@@ -267,44 +272,54 @@ STEPS = st.lists(
 def test_every_line_is_read_once_whatever_happens_between_reads(
     tmp_path: Path, steps: list[tuple[str, bytes, int]], window: int, record: int
 ) -> None:
-    """Appends in any pieces, truncation noticed in between, closing and opening: the ranges of each generation are
-    dense from 0 and their bytes are the file's."""
-    path = str(tmp_path / "steps.log")
-    replace(path, b"")
-    tail = opened(path)
-    contents: list[bytes] = [b""]
-    covered: dict[bytes, int] = {}
-    for number, (step, data, newlines) in enumerate([*steps, ("append", b"", 1), ("read", b"", 0)]):
+    """Appends in any pieces, truncation, closing and opening: the ranges of each generation join, and their bytes are
+    the file's at the time.
+    """
+    reader = Reader(str(tmp_path / "steps.log"), window, record)
+    for number, (step, data, newlines) in enumerate(steps):
         if step == "append":
-            contents[-1] += data + b"\n" * newlines
-            append(path, data + b"\n" * newlines)
-        elif step == "replace":
-            # Told apart by its first byte from what was there, as logs are by their first lines.
-            if tail.offset:
-                contents.append(b"%d:" % number + data)
-                replace(path, contents[-1])
-                assert tail.read(window, record) is None or tail.offset
-                contents[-1] = Path(path).read_bytes()
+            append(reader.path, data + b"\n" * newlines)
+        elif step == "replace":  # told apart from what was there by its first byte, as logs are by their first lines
+            replace(reader.path, b"%d:" % number + data)
         elif step == "reopen":
-            tail.close()
+            reader.tail.close()
+        reader.read_all()
+    reader.tail.close()
+
+
+class Reader:
+    """Reads a file as the source does, and checks what it gets against the file."""
+
+    def __init__(self, path: str, window: int, record: int) -> None:
+        self.path = path
+        self.window = window
+        self.record = record
+        self.covered: dict[bytes, int] = {}
+        replace(path, b"")
+        self.tail = opened(path)
+
+    def read_all(self) -> None:
+        """Up to the last newline of the file."""
         while True:
             try:
-                chunk = tail.read(window, record)
+                chunk = self.tail.read(self.window, self.record)
             except Gone:
-                tail = opened(path)  # as the catalog does
+                self.tail = opened(self.path)  # as the catalog does
                 continue
-            if chunk is None and not tail.waiting:
+            if chunk is not None:
+                self.check(chunk)
+            elif not self.tail.waiting:
                 break
-            if chunk is None:
-                continue
-            assert chunk.start == covered.get(tail.generation, chunk.start)
-            covered[tail.generation] = chunk.end
-            now = Path(path).read_bytes()
-            if chunk.too_long:
-                assert now[chunk.start : chunk.end] == chunk.data + b"\n"
-                assert chunk.too_long > record
-            else:
-                assert now[chunk.start : chunk.end] == chunk.data
-                assert max(map(len, chunk.data.split(b"\n"))) <= record
-        assert tail.offset == Path(path).read_bytes().rfind(b"\n") + 1
-    tail.close()
+        assert self.tail.offset == Path(self.path).read_bytes().rfind(b"\n") + 1
+
+    def check(self, chunk: Chunk) -> None:
+        """A chunk follows the last one, and holds what the file holds."""
+        assert chunk.start == self.covered.get(self.tail.generation, 0)
+        self.covered[self.tail.generation] = chunk.end
+        there = Path(self.path).read_bytes()[chunk.start : chunk.end]
+        if chunk.too_long:
+            assert (there, len(there) - 1) == (chunk.data + b"\n", chunk.too_long)
+            assert chunk.too_long > self.record
+        else:
+            assert there == chunk.data
+            assert max(map(len, there.split(b"\n"))) <= self.record
