@@ -120,7 +120,7 @@ class Backoff(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """How long to wait after a failure: a random time up to ``min`` doubled a failure, never more than ``max``."""
 
     min: Duration = Duration(0.1)
-    max: Duration = Duration(30)
+    max: Duration = Duration(4)
 
 
 class Breaker(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -130,7 +130,7 @@ class Breaker(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """How many of the last attempts count."""
     failure_ratio: float = 0.5
     """Opens when at least this share of a full window failed."""
-    open_for: Duration = Duration(15)
+    open_for: Duration = Duration(4)
     """How long it stays open before one attempt (half-open) is let through."""
 
 

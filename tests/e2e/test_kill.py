@@ -50,7 +50,7 @@ class Writer(threading.Thread):
 
 
 @pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
+def nodes(tmp_path: Path) -> tuple[Node, Node]:
     port = free_port()
     collector = Node(
         tmp_path,
@@ -68,10 +68,7 @@ def nodes(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
         f"sinks: {{central: {{type: grpc, addresses: ['127.0.0.1:{port}'], backoff: {{max: 1s}}}}}}\n"
         "shutdown_timeout: 20s\n",
     )
-    yield agent, collector
-    for node in (agent, collector):
-        if node.running:
-            node.kill()
+    return agent, collector
 
 
 def check(path: Path, each: int) -> None:

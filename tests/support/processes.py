@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import orjson
 
@@ -31,12 +32,16 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> N
 class Node:
     """One agent or collector: a config and the process that runs it."""
 
+    all: ClassVar[list["Node"]] = []
+    """Every node of the test that runs; tests/e2e/conftest.py ends what it leaves."""
+
     def __init__(self, folder: Path, name: str, config: str) -> None:
         self.config = folder / f"{name}.yaml"
         self.config.write_text(config)
         self.log = folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._from = 0
+        Node.all.append(self)
 
     def start(self, *arguments: str) -> None:
         self._from = self.log.stat().st_size if self.log.exists() else 0
