@@ -13,6 +13,7 @@ from benchmarks import append, latency, report, steady, throughput
 from benchmarks.processes import BenchError, Cores
 from benchmarks.profile import profile
 from benchmarks.report import Row
+from benchmarks.throughput import Workload
 
 _HERE: Final = Path(__file__).parent
 _CHAINS: Final = {"1": throughput.raw, "3": throughput.changed, "4": throughput.access}
@@ -31,15 +32,7 @@ def main() -> int:
     about = report.surroundings()
     name = f"{'quick-' if args.quick else ''}{datetime.now(UTC):%Y%m%dT%H%M%S}"
     if args.profile:
-        workload = _CHAINS[args.profile](lines[args.profile])
-        result = args.results / f"{name}-profile-{args.profile}"
-        try:
-            print(profile(workload, folder, cores, result))
-        except BenchError as error:
-            print(error, file=sys.stderr)
-            return 1
-        print(f"\nthe stacks, folded: {result}")
-        return 0
+        return _profile(_CHAINS[args.profile](lines[args.profile]), folder, cores, args.results / f"{name}-profile.txt")
     rows: list[Row] = []
     failed = False
     for number, measure in _workloads(args, lines, folder, cores).items():
@@ -56,6 +49,18 @@ def main() -> int:
     print(report.table(rows))
     print(written)
     return int(failed or any(row.verdict == "WRONG" for row in rows))
+
+
+def _profile(workload: Workload, folder: Path, cores: Cores, result: Path) -> int:
+    try:
+        text = profile(workload, folder, cores)
+    except BenchError as error:
+        print(error, file=sys.stderr)
+        return 1
+    result.parent.mkdir(parents=True, exist_ok=True)
+    result.write_text(f"workload {workload.number}: {text}\n")
+    print(text, result, sep="\n\n")
+    return 0
 
 
 def _workloads(

@@ -1,12 +1,14 @@
-"""Where the agent's CPU time goes in one workload: py-spy samples it from outside, from the other core.
+"""Where the agent's CPU time goes in one workload; sampled from outside, from the other core.
 
-The product knows nothing of it. The profiler slows the agent down, so a profile gives shares, not speeds.
+Two samplers at once, for neither sees all: ``perf`` knows what runs on the core (kernel, zstd, interpreter, by library
+and C function), ``py-spy`` which Python function holds the interpreter. The product knows nothing of them. They slow
+the agent down, so a profile gives shares, not speeds.
 """
 
 import re
 import shutil
+import subprocess
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -16,55 +18,67 @@ from benchmarks.lines import Corpus
 from benchmarks.processes import BenchError, Child, Cores
 from benchmarks.throughput import Workload
 
-_RATE: Final = 500
-_TOP: Final = 40
+_RATE: Final = 999
+_END: Final = 60.0
+_TOP: Final = 30
 _LINE: Final = re.compile(r":\d+\)$")
+_PLACES: Final = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
 
 
-def profile(workload: Workload, folder: Path, cores: Cores, result: Path) -> str:
-    """Ship once under the profiler; the folded stacks go to ``result``, the busiest functions come back as text."""
-    tool = shutil.which("py-spy", path=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin")
-    if tool is None:
+def profile(workload: Workload, folder: Path, cores: Cores) -> str:
+    """Ship once under the samplers; what they saw, as text.
+
+    :raises BenchError: py-spy is not there.
+    """
+    spy, perf = (shutil.which(name, path=_PLACES) for name in ("py-spy", "perf"))
+    if spy is None:
         raise BenchError(f"a profile needs py-spy: {sys.executable} -m pip install py-spy")
     corpus = Corpus.write(workload.kind, workload.lines, folder)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        stacks = Path(scratch) / "stacks"
-        started: list[Child] = []
+    stacks, events = folder / "py-spy.stacks", folder / "perf.data"
+    samplers: list[Child] = []
 
-        def watch(agent: Child) -> None:
-            command = [tool, "record", "--native", "--threads", "--nonblocking"]
-            command += ["-r", str(_RATE), "-d", "3600", "-f", "raw", "-o", str(stacks), "-p", str(agent.pid)]
-            started.append(Child(command, cores.other, folder / "py-spy.log"))
+    def watch(agent: Child) -> None:
+        pid = str(agent.pid)
+        command = [spy, "record", "--nonblocking", "--gil", "--threads", "--rate", str(_RATE), "--duration", "3600"]
+        command += ["--format", "raw", "--output", str(stacks), "--pid", pid]
+        samplers.append(Child(command, cores.other, folder / "py-spy.log"))
+        if perf is not None:
+            command = [perf, "record", "-e", "cpu-clock", "-F", str(_RATE), "-o", str(events), "-p", pid]
+            samplers.append(Child(command, cores.other, folder / "perf.log"))
 
-        throughput.ship(workload, corpus, folder / "profile", cores, watch)
-        started[0].wait(30)
-        text = stacks.read_text()
-    result.parent.mkdir(parents=True, exist_ok=True)
-    result.write_text(text)
-    return summary(text)
+    run = throughput.ship(workload, corpus, folder / "profile", cores, watch)
+    for sampler in samplers:
+        sampler.wait(_END)
+    text = f"the agent took {run.agent.cpu:.2f} CPU s for {corpus.lines:,} lines; lost/doubled/altered {run.check}\n"
+    for keys in ("dso", "sym,dso") if perf is not None else ():
+        text += f"\nperf, on the core, by {keys}:\n{_perf(str(perf), events, keys)}\n"
+    return f"{text}\npy-spy, holding the interpreter:\n{summary(stacks.read_text())}"
 
 
 def summary(folded: str) -> str:
-    """The functions with the most samples of their own, and with those that they called."""
+    """Threads and functions with the most samples: on top of the stack, and anywhere on it."""
+    threads: Counter[str] = Counter()
     own: Counter[str] = Counter()
     with_called: Counter[str] = Counter()
-    threads: Counter[str] = Counter()
     for line in folded.splitlines():
         stack, _, count = line.rpartition(" ")
-        frames = [_LINE.sub(")", frame) for frame in stack.split(";")]
-        if not frames or not count.isdigit():
+        thread, *frames = (_LINE.sub(")", frame) for frame in stack.split(";"))
+        if not frames:
             continue
-        threads[frames[0]] += int(count)
+        threads[thread] += int(count)
         own[frames[-1]] += int(count)
         for frame in set(frames):
             with_called[frame] += int(count)
-    total = sum(own.values()) or 1
-    parts = [f"{total} samples\n"]
-    for title, counts, top in (
-        ("threads", threads, 10),
-        ("on top of the stack", own, _TOP),
-        ("on the stack", with_called, 2 * _TOP),
-    ):
-        parts.append(f"{title}:")
-        parts += [f"  {100 * count / total:5.1f} %  {name}" for name, count in counts.most_common(top)]
+    total = threads.total() or 1
+    parts = [f"{threads.total()} samples"]
+    for title, counts in (("by thread", threads), ("on top of the stack", own), ("anywhere on it", with_called)):
+        parts.append(f"\n{title}:")
+        parts += [f"{100 * count / total:6.1f} %  {name}" for name, count in counts.most_common(_TOP)]
     return "\n".join(parts)
+
+
+def _perf(perf: str, events: Path, keys: str) -> str:
+    command = [perf, "report", "-i", str(events), "--sort", keys, "--stdio"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = [line for line in done.stdout.splitlines() if line.strip() and not line.startswith("#")]
+    return "\n".join(lines[:_TOP])
