@@ -27,7 +27,7 @@ def test_after_a_success_the_next_failure_is_a_first_one() -> None:
 
 
 def test_thousands_of_failures_do_not_overflow() -> None:
-    delays = Delays(Backoff(), longest)
+    delays = Delays(Backoff(max=Duration(30)), longest)
     assert [delays.next() for _ in range(5000)][-1] == 30
 
 

@@ -22,6 +22,7 @@ from shipper import log
 from shipper.errors import ProtocolError, SinkError, SinkUnavailable, SpoolFailed
 from shipper.sinks.base import Backoff, Breaker, Frame, Gap, Item, Outlet, Sink
 from shipper.sinks.delivery import Delivery
+from shipper.sinks.flat import each_record, refuse
 from shipper.spool.frame import decode
 from shipper.units import Duration
 
@@ -196,6 +197,7 @@ async def test_after_a_failed_send_everything_unacknowledged_comes_again_in_orde
     assert sink.closes == 4
     assert sink.seqs()[-2:] == sorted(set(sink.seqs()))
     assert retries(outpost, "SinkUnavailable") == 3
+    assert outpost.metrics.value("shipper_sink_acked_total", sink="out") == 2
 
 
 async def test_a_sink_that_cannot_connect_is_tried_until_it_can(outpost: Outpost) -> None:
@@ -460,6 +462,27 @@ async def test_when_the_dead_letters_are_full_the_loss_is_counted_and_said(
     assert outpost.metrics.value("shipper_records_dropped_total", **labels) == 3
     assert outpost.metrics.value("shipper_lost_bytes_total", reason="dead_letters_full") == 3 * 70
     assert "the dead letters are full" in capsys.readouterr().err
+
+
+async def test_many_refusals_at_once_do_not_overfill_the_dead_letters(tmp_path: Path) -> None:
+    class AllAtOnce(ScriptedSink):
+        async def send(self, items: Sequence[Item]) -> None:
+            for item in items:
+                assert isinstance(item.body, Frame)
+                await refuse(self.outlet, each_record(item, item.body, "no"))
+            await super().send(items)
+
+    sink = AllAtOnce(backoff=QUICK)
+    sink.setup()
+    outpost = Outpost(tmp_path, dead_letter_bytes=2000)
+    async with outpost.opened():
+        await outpost.append(frame_draft(lines(*map(str, range(300)))))
+    await outpost.deliver_all(sink)
+    kept = [letter.index for letter in outpost.dead_letters()]
+    assert kept == sorted(set(kept))
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.dlq")) <= 2000
+    labels = {"processor": "sink/out", "reason": "dead_letters_full"}
+    assert outpost.metrics.value("shipper_records_dropped_total", **labels) == 300 - len(kept)
 
 
 # Metrics

@@ -13,16 +13,16 @@ from shipper.sinks.file.writer import GroupWriter
 
 STREAM = b"s" * 16
 LOSSES: Final[tuple[Loss, ...]] = ("nothing", "everything", "some")
-LAST = 11
-"""Records 0..10; a group holds three."""
+FILES: Final = ["a/x", "a/y", "a/x", "z", "a/x", "z", "b/c/w", "a/x", "a/y", "b/v", "z", "b/c/w"]
+"""By record: new directories and new files, alone in a group and beside old ones."""
+LAST: Final = len(FILES)
 
 
 def contents(first: int, end: int) -> dict[tuple[str, ...], list[bytes]]:
-    """Records by file: two in a directory of their own, one beside it; not all in every group."""
+    """Records by file."""
     found: dict[tuple[str, ...], list[bytes]] = {}
     for number in range(first, end):
-        path = [("a", "x.ndjson"), ("a", "y.ndjson"), ("z.ndjson",)][number * 7 % 5 % 3]
-        found.setdefault(path, []).append(b'{"message":"record number %d"}\n' % number)
+        found.setdefault(tuple(FILES[number].split("/")), []).append(b'{"message":"record number %d"}\n' % number)
     return found
 
 
@@ -34,14 +34,14 @@ class Life:
         self.acked = 0
         self.alarms: list[str] = []
 
-    def run(self, disk: Disk, cursor: int) -> None:
-        """Deliver to the end, unless the disk crashes."""
+    def run(self, disk: Disk, cursor: int, group: int = 3) -> None:
+        """Deliver to the end, so many records a group, unless the disk crashes."""
         writer: GroupWriter | None = None
         try:
             writer = GroupWriter(str(self.root / "out"), self.root / "state", self._alarm, disk)
             at = max(cursor, writer.recover(STREAM, cursor))
             while at < LAST:
-                end = min(at + 3, LAST)
+                end = min(at + group, LAST)
                 writer.write(at, end, contents(at, end))
                 at = self.acked = end
         except Crash:
@@ -76,7 +76,7 @@ def crash_everywhere(root: Path, loss: Loss, *, behind: bool, skip: frozenset[st
         disk = CrashingDisk(crash_at=step, skip=skip)
         life.run(disk, 0)
         disk.cut_power(loss, seed=step)
-        life.run(Disk(), 0 if behind else life.acked)
+        life.run(CrashingDisk(), 0 if behind else life.acked)
         life.check()
 
 
@@ -100,20 +100,36 @@ def crash_everywhere_in_every_way(root: Path, skip: frozenset[str]) -> None:
         crash_everywhere(root, loss, behind=False, skip=skip)
 
 
+@pytest.mark.parametrize("loss", LOSSES[1:])
+def test_a_power_cut_soon_after_a_restart_leaves_every_record_exactly_once(tmp_path: Path, loss: Loss) -> None:
+    """The groups after the restart are smaller than the torn one before it."""
+    for first in range(12, steps_of_a_whole_run(tmp_path / "whole"), 5):
+        for second in range(1, 14):
+            life = Life(tmp_path / f"{first}-{second}")
+            disk = CrashingDisk(crash_at=first)
+            life.run(disk, 0)
+            disk.cut_power("nothing")
+            disk.steps, disk.crash_at = 0, second
+            life.run(disk, life.acked, group=1)
+            disk.cut_power(loss, seed=second)
+            life.run(CrashingDisk(), 0)
+            life.check()
+
+
 @settings(max_examples=150, deadline=None)
 @given(
-    crashes=st.lists(st.tuples(st.integers(1, 50), st.sampled_from(LOSSES)), max_size=6),
+    crashes=st.lists(st.tuples(st.integers(1, 50), st.sampled_from(LOSSES), st.integers(1, 5)), max_size=6),
     seed=st.integers(0, 2**32),
     behind=st.booleans(),
 )
 def test_crashes_in_a_row_and_during_recovery_leave_every_record_exactly_once(
-    tmp_path_factory: pytest.TempPathFactory, crashes: list[tuple[int, Loss]], seed: int, behind: bool
+    tmp_path_factory: pytest.TempPathFactory, crashes: list[tuple[int, Loss, int]], seed: int, behind: bool
 ) -> None:
     life = Life(tmp_path_factory.mktemp("life"))
     disk = CrashingDisk()
-    for step, loss in crashes:
+    for step, loss, group in crashes:
         disk.steps, disk.crash_at = 0, step
-        life.run(disk, 0 if behind else life.acked)
+        life.run(disk, 0 if behind else life.acked, group)
         disk.cut_power(loss, seed)
-    life.run(Disk(), 0 if behind else life.acked)
+    life.run(CrashingDisk(), 0 if behind else life.acked)
     life.check()

@@ -132,4 +132,4 @@ class Outpost:
     def dead_letters(self) -> list[DeadLetter]:
         """What is in the dead letters (the spool is closed)."""
         files = sorted((self.root / "data" / "dead_letters").glob("*.dlq"))
-        return [stored.letter for file in files for stored, _ in letters(file.read_bytes())]
+        return [stored.letter for file in files for stored, _, _ in letters(file.read_bytes())]

@@ -92,6 +92,8 @@ class PlanStore:
         disk.make_root(str(directory))
         for slot, path in enumerate(self._paths):
             self._read(slot, path)
+        if self.plan is not None:
+            self._sync(self._paths[1 - self._slot])
 
     def _read(self, slot: int, path: str) -> None:
         try:
@@ -129,17 +131,21 @@ class PlanStore:
         self._generation += 1  # also after a failure: what it left must never be the newer of two
         head = _HEAD.pack(_MAGIC, _VERSION, 0, self._generation, len(body), 0)[:-4]
         check = extend_crc32c(crc32c(head), body)
-        path = self._paths[self._slot]
-        descriptor = self._open(path)  # anew each time: a descriptor whose sync failed must not be synced again
+        self._sync(self._paths[self._slot], head + check.to_bytes(4, "little") + body)
+        self._slot, self.plan = 1 - self._slot, plan
+
+    def _sync(self, path: str, data: bytes = b"") -> None:
+        """Write to a slot file, and sync it.
+
+        Without data: make durable what is read there. A killed process may have left it in the page cache alone, and
+        the other slot, which is overwritten next, is then the only one that a power cut would spare.
+        """
         try:
-            self._disk.overwrite(descriptor, head + check.to_bytes(4, "little") + body, path)
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)  # anew: one whose sync failed must not be synced again
+        except OSError as error:
+            raise SinkUnavailable(f"cannot write {path}: {error.strerror}") from error
+        try:
+            self._disk.overwrite(descriptor, data, path)
             self._disk.sync(descriptor, path)
         finally:
             self._disk.close(descriptor)
-        self._slot, self.plan = 1 - self._slot, plan
-
-    def _open(self, path: str) -> int:
-        try:
-            return os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except OSError as error:
-            raise SinkUnavailable(f"cannot write {path}: {error.strerror}") from error
