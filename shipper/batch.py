@@ -27,9 +27,9 @@ class Format(IntEnum):
     """How the records of a payload stand in its bytes. The numbers are on disk: never reuse one."""
 
     LINES = 1
-    """Raw records without newlines in them, bytes verbatim, each followed by one ``\\n``."""
+    """Raw records without newlines in them, bytes verbatim, each followed by one newline."""
     NDJSON = 2
-    """One JSON object a record, each followed by one ``\\n``."""
+    """One JSON object a record, each followed by one newline."""
     SIZED = 3
     """Raw records that may hold newlines: a little-endian u32 length before each."""
 

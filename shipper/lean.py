@@ -1,8 +1,8 @@
 """Imported first by a long-running process: what keeps its memory small.
 
-Measured on CPython 3.11, x86-64: ``asyncio`` imports ``ssl``, and with it OpenSSL, 4 MiB that a process which ships over
-gRPC never uses (gRPC brings its own). ``asyncio`` works without ``ssl``; here it is loaded that way, and ``import ssl``
-works as ever afterwards. See docs/decisions/005-lean-process.md.
+Measured on CPython 3.11, x86-64: ``asyncio`` imports ``ssl``, and with it OpenSSL, 4 MiB that a process which ships
+over gRPC never uses (gRPC brings its own). ``asyncio`` works without ``ssl``; here it is loaded that way, and
+``import ssl`` works as ever afterwards. See docs/decisions/005-lean-process.md.
 """
 
 import ctypes

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
+from shipper import lean
 from shipper.errors import ConfigError, ShipperError
 from shipper.version import VERSION
 
@@ -65,6 +66,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         named = called
     else:
         named = list(_COMMANDS)  # a usage error, which lists them
+    lean.import_asyncio_without_ssl()
     for name in named:
         module: Any = importlib.import_module(f"shipper.cli.{name}")
         subparser = subparsers.add_parser(

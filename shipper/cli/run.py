@@ -1,9 +1,5 @@
 """``shipper run``: run an agent or a collector."""
 
-from shipper import lean
-
-lean.import_asyncio_without_ssl()
-
 import argparse
 import asyncio
 import os
@@ -11,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from shipper import config, log
+from shipper import config, lean, log
 from shipper.errors import ConfigError, ShipperError
 
 HELP = "run an agent or a collector"
