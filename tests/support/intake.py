@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from shipper.batch import Batch, DeadLetter, Payload, SourceRange
+from shipper.batch import Batch, DeadLetter, SourceRange
 from shipper.errors import SpoolFailed
 from shipper.sources.base import Receipt, Source
+from shipper.spool.frame import Frame
 
 DEADLINE = 20.0
 """Seconds after which a condition is given up; reached only when something is broken."""
@@ -135,18 +136,21 @@ class MemoryIntake:
             except TimeoutError:
                 continue
 
+    async def have(self, count: int) -> None:
+        """Wait for so many records."""
+        await self.until(lambda: len(self.records()) >= count)
+
     async def records_are(self, *expected: bytes) -> None:
         """Wait for exactly these records, in this order."""
-        await self.until(lambda: len(self.records()) >= len(expected))
+        await self.have(len(expected))
         assert self.records() == list(expected)
 
     def records(self, file: str | None = None) -> list[bytes]:
         """All records taken, of one file if it is named."""
         found: list[bytes] = []
         for batch in self.batches:
-            assert isinstance(batch.payload, Payload)
             if file is None or batch.labels.get("file") == file:
-                found += batch.payload.raw()
+                found += raw_records(batch)
         return found
 
     def ranges(self) -> list[SourceRange]:
@@ -156,6 +160,13 @@ class MemoryIntake:
     def dead_letters(self) -> list[DeadLetter]:
         """All dead letters taken."""
         return [letter for batch in self.batches for letter in batch.dead_letters]
+
+
+def raw_records(batch: Batch) -> list[bytes]:
+    """The bytes of each record of a batch that no chain has changed."""
+    payload = batch.payload.payload() if isinstance(batch.payload, Frame) else batch.payload
+    assert not isinstance(payload, list)
+    return [] if payload is None else payload.raw()
 
 
 @asynccontextmanager

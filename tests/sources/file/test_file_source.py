@@ -114,7 +114,7 @@ async def test_rename_rotation_several_in_a_row_while_behind(tmp_path: Path) -> 
                 await asyncio.sleep(0)
         await asyncio.to_thread(append, log, b"last")
         intake.unblock()
-        await intake.until(lambda: len(intake.records()) == 9)
+        await intake.have(9)
     assert sorted(intake.records()) == [*(b"%d" % n for n in range(8)), b"last"]
 
 
@@ -132,7 +132,7 @@ async def test_files_rotated_and_deleted_while_behind_are_read_to_their_end(tmp_
             append(log, b"%d" % number)
             await intake.until(lambda n=number: len(made._follower.catalog.tails) == n + 1)  # type: ignore[misc]
         intake.unblock()
-        await intake.until(lambda: len(intake.records()) == 5)
+        await intake.have(5)
     assert sorted(intake.records()) == [b"%d" % n for n in range(5)]
     assert intake.losses == []
 
@@ -149,9 +149,9 @@ async def test_rotated_siblings_are_found_after_downtime(tmp_path: Path) -> None
     append(log, b"new")
     again = intake.restarted()
     async with following(source(tmp_path), again):
-        await again.until(lambda: len(again.records()) == 7)
+        await again.have(7)
         append(tmp_path / "app.log-20240101", b"late")
-        await again.until(lambda: len(again.records()) == 8)
+        await again.have(8)
     assert sorted(again.records()) == sorted([*numbered(0, 6), b"new", b"late"])
     assert again.losses == []
 
@@ -262,12 +262,12 @@ async def test_tiny_files_and_files_with_the_same_header(tmp_path: Path) -> None
         append(tmp_path / f"tiny{number}.log", b"")
     intake = MemoryIntake()
     async with following(source(tmp_path), intake):
-        await intake.until(lambda: len(intake.records()) == 9)
+        await intake.have(9)
     again = intake.restarted()
     for number in range(3):
         append(tmp_path / f"same{number}.log", b"more")
     async with following(source(tmp_path), again):
-        await again.until(lambda: len(again.records()) == 12)
+        await again.have(12)
     assert again.records(str(tmp_path / "same1.log")) == [header, b"1", b"more"]
 
 
@@ -317,15 +317,15 @@ async def test_the_state_stays_bounded(tmp_path: Path) -> None:
     async with following(source(tmp_path), intake, QUICK):
         for number in range(20):
             append(log, b"%d" % number)
-            await intake.until(lambda n=number: len(intake.records()) == n + 1)  # type: ignore[misc]
+            await intake.have(number + 1)
             log.replace(tmp_path / "app.log.1")
         append(log, b"end")
-        await intake.until(lambda: len(intake.records()) == 21)
+        await intake.have(21)
         for number in range(1000):
             if len(intake.durable_state()) <= 2:
                 break
             append(log, b"%d more" % number)
-            await intake.until(lambda n=number: len(intake.records()) == 22 + n)  # type: ignore[misc]
+            await intake.have(number + 22)
             await asyncio.sleep(0.01)
     assert len(intake.durable_state()) <= 2
 
@@ -340,7 +340,7 @@ async def test_symlinks_hard_links_one_file_under_two_globs(tmp_path: Path) -> N
     made = source(tmp_path, "*.log", "a.*")
     async with following(made, intake):
         append(log, b"two")
-        await intake.until(lambda: len(intake.records()) == 2)
+        await intake.have(2)
         assert made.describe() == "watching 1 file (0 B unread)"
     assert intake.records() == [b"one", b"two"]
 
@@ -357,7 +357,7 @@ async def test_a_symlinked_file_is_followed_through_its_rotation(tmp_path: Path)
         append(target, b"two")
         target.rename(tmp_path / "pods" / "0.1")
         append(target, b"three")
-        await intake.until(lambda: len(intake.records()) == 3)
+        await intake.have(3)
     assert sorted(intake.records()) == [b"one", b"three", b"two"]
     again = intake.restarted()
     append(tmp_path / "pods" / "0.1", b"four")
@@ -419,11 +419,11 @@ async def test_thousands_of_files_with_few_descriptors(tmp_path: Path, monkeypat
     made = source(tmp_path)
     before = len(os.listdir("/proc/self/fd"))
     async with following(made, intake):
-        await intake.until(lambda: len(intake.records()) == 200)
+        await intake.have(200)
         assert len(os.listdir("/proc/self/fd")) <= before + 16 + 8
         for number in range(200):
             append(tmp_path / f"{number:03}.log", b"second")
-        await intake.until(lambda: len(intake.records()) == 400)
+        await intake.have(400)
     assert intake.records(str(tmp_path / "007.log")) == [b"first", b"second"]
     assert len(os.listdir("/proc/self/fd")) <= before + 2  # nothing leaks
 
@@ -436,12 +436,12 @@ async def test_a_closed_file_that_is_rotated_is_finished(tmp_path: Path, monkeyp
     intake = MemoryIntake()
     made = source(tmp_path)
     async with following(made, intake, QUICK):
-        await intake.until(lambda: len(intake.records()) == 3)
+        await intake.have(3)
         for name in ("a.log", "b.log", "c.log"):
             append(tmp_path / name, b"old")
             (tmp_path / name).rename(tmp_path / f"{name}.1")
             append(tmp_path / name, b"new")
-        await intake.until(lambda: len(intake.records()) == 9)
+        await intake.have(9)
     assert sorted(intake.records()) == sorted([b"first", b"old", b"new"] * 3)
 
 
@@ -454,7 +454,7 @@ async def test_one_hot_file_does_not_starve_the_others(tmp_path: Path) -> None:
         await intake.until(lambda: b"here" in intake.records())
         place = next(n for n, batch in enumerate(intake.batches) if batch.labels["file"].endswith("quiet.log"))
         assert place <= 1
-        await intake.until(lambda: len(intake.records()) == 20_001)
+        await intake.have(20_001)
 
 
 async def test_the_first_line_after_quiet_goes_at_once_and_then_frames_fill(tmp_path: Path) -> None:
@@ -478,7 +478,7 @@ async def test_many_lines_are_few_frames(tmp_path: Path) -> None:
     append(tmp_path / "app.log", *[b"x" * 99] * 10_000)
     intake = MemoryIntake(max_bytes=100_000)
     async with following(source(tmp_path), intake):
-        await intake.until(lambda: len(intake.records()) == 10_000)
+        await intake.have(10_000)
     assert len(intake.batches) == 10
 
 
@@ -617,7 +617,7 @@ async def test_start_at_end_skips_what_is_there_and_nothing_else(tmp_path: Path)
     append(log, b"three")
     append(tmp_path / "newer.log", b"four")
     async with following(source(tmp_path, start_at="end"), again):
-        await again.until(lambda: len(again.records()) == 4)
+        await again.have(4)
     assert again.records()[:2] == [b"one", b"two"]
     assert sorted(again.records()[2:]) == [b"four", b"three"]
 

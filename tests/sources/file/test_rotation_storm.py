@@ -106,7 +106,7 @@ async def test_a_storm_while_running_loses_and_doubles_nothing(tmp_path: Path, s
                     intake.unblock()
         intake.unblock()
         writer.close()
-        await intake.until(lambda: len(intake.records()) >= writer.written)
+        await intake.have(writer.written)
     assert writer.files > 10
     check(intake, writer.written)
 
