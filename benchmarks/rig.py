@@ -39,6 +39,8 @@ class Rig:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for child in self._children:
             child.kill()
+        if error is None:  # after a failure the logs and what was written tell more than the message
+            shutil.rmtree(self.folder)
 
     def collector(self, sink: dict[str, Any] | None = None, *, piped: bool = False) -> Child:
         """Start the collector and wait until it listens; ``piped``: its standard output is a pipe."""
