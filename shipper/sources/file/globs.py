@@ -155,9 +155,9 @@ def _literal(top: str, part: str, scan: Scan) -> str | None:
     return None
 
 
-def _is_directory(entry: os.DirEntry[str]) -> bool:
+def _is_directory(entry: os.DirEntry[str], *, follow: bool = True) -> bool:
     try:
-        return entry.is_dir()
+        return entry.is_dir(follow_symlinks=follow)
     except OSError:
         return False
 
@@ -186,4 +186,4 @@ def _deep(top: str, scan: Scan, listings: dict[str, list[os.DirEntry[str]]]) -> 
         here = stack.pop()
         yield here
         entries = _list(here, scan, listings)
-        stack += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False) and not e.name.startswith(".")]
+        stack += [e.path for e in reversed(entries) if not e.name.startswith(".") and _is_directory(e, follow=False)]

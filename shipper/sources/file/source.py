@@ -30,7 +30,7 @@ class FileSource(Source):
         """See ``Source``."""
         if not self.include:
             raise ValueError("include must name at least one pattern, as in [/var/log/app/*.log]")
-        self._globs = Globs(self.include, self.exclude)
+        Globs(self.include, self.exclude)
 
     async def run(self, intake: Intake, *, once: bool) -> None:
         """See ``Source``."""
@@ -55,7 +55,7 @@ class FileSource(Source):
         if follower is None or not follower.scanned:
             return f"looking for {patterns}"
         problems = list(follower.discovery.problems.values())
-        tails = [tail for tail in follower.catalog.tails if follower.catalog.claimed(tail)]
+        tails = [tail for tail in follower.catalog.tails if tail.linked or (tail.unread and tail.descriptor >= 0)]
         if tails:
             count = f"{len(tails)} file" + "s" * (len(tails) != 1)
             text = f"watching {count} ({amount(follower.lags.unread)} unread)"
