@@ -292,6 +292,24 @@ async def test_deleted_while_behind(tmp_path: Path) -> None:
     assert intake.losses == []
 
 
+async def test_a_renamed_file_is_let_go_with_its_half_line(tmp_path: Path) -> None:
+    """Once it was quiet for a while; should it be written to all the same, it is read on."""
+    log = tmp_path / "app.log"
+    log.write_bytes(b"one\nhal")
+    intake = MemoryIntake()
+    made = source(tmp_path)
+    async with following(made, intake, QUICK):
+        await intake.records_are(b"one")
+        log.rename(tmp_path / "app.log.1")
+        await intake.records_are(b"one", b"hal")
+        assert intake.ranges()[-1].partial
+        (tail,) = made._follower.catalog.tails
+        await intake.until(lambda: tail.descriptor < 0)
+        assert made.describe().startswith("no file matches")
+        append(tmp_path / "app.log.1", b"f", b"more")
+        await intake.records_are(b"one", b"hal", b"f", b"more")
+
+
 async def test_a_file_that_vanished_unread_while_down_is_counted_and_forgotten(tmp_path: Path) -> None:
     """With the bytes that it was known to have."""
     log = tmp_path / "app.log"
