@@ -105,8 +105,7 @@ class DeadLetters:
             return found
         if end < size:
             quarantine(self._disk, path, end, size)
-            file.truncate(end)
-            file.sync()
+            file.truncate(end)  # not synced: until the next sync what is written here again is what stood here
         self._file, self._end = file, end
         self._used -= size - end
         return found

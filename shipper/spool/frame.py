@@ -140,13 +140,8 @@ def draft(payload: Payload | None, meta: FrameMeta, read_at: int, *, thinned_fro
     if payload is None or payload.count == 0:
         kind, codec, count, size, stored = 0, _CODEC_NONE, 0, 0, b""
     else:
-        kind, codec, count, size, stored = (
-            int(payload.format),
-            _CODEC_NONE,
-            payload.count,
-            len(payload.data),
-            payload.data,
-        )
+        kind, codec, count, stored = int(payload.format), _CODEC_NONE, payload.count, payload.data
+        size = len(stored)
         if size > MAX_DECODED:
             raise FrameTooLarge(f"a batch of {size} bytes is over the limit of {MAX_DECODED} bytes a frame")
         if size >= _SMALLEST_COMPRESSED:
@@ -221,7 +216,7 @@ class Frame:
                 raise FrameError(f"frame {self.seq}: the payload cannot be decompressed: {error}") from error
         if len(data) != self.decoded_size:
             raise FrameError(f"frame {self.seq}: {self.decoded_size} bytes were promised, {len(data)} came out")
-        if self.format != Format.SIZED and (data[-1:] != b"\n" or Payload.lines(data).count != self.records):
+        if _records_in(data, self.format) != self.records:
             raise FrameError(f"frame {self.seq}: {self.records} records were promised, others came out")
         return Payload(Format(self.format), data, self.records)
 
@@ -234,6 +229,17 @@ class Frame:
 
     def _stored(self) -> bytes:
         return self.raw[HEADER_SIZE + self.meta_size :]
+
+
+def _records_in(data: bytes, kind: int) -> int:
+    """How many records a payload holds; -1 when its end stands inside one."""
+    if kind != Format.SIZED:
+        return Payload.lines(data).count if data[-1:] == b"\n" else -1
+    at = count = 0
+    while at + 4 <= len(data):
+        at += 4 + int.from_bytes(data[at : at + 4], "little")
+        count += 1
+    return count if at == len(data) else -1
 
 
 def frame_size(data: Any, at: int = 0) -> int:

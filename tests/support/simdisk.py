@@ -137,6 +137,7 @@ class SimDisk:
         self.life = 0
         """Counts the crashes: a file opened in an earlier life is dead."""
         self.steps = 0
+        """Counted over all lives."""
         self.crash_at = 0
         """Stop at this step, counted from 1; 0: never."""
         self.applied = False
@@ -276,6 +277,7 @@ class SimDisk:
             after.folders[path] = it
         after._made = set(after.folders)
         after.life = self.life + 1
+        after.steps = self.steps
         return after
 
     def _cuts(self, names: Survival, rng: random.Random) -> dict[str, int | None]:
