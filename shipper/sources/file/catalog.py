@@ -17,6 +17,7 @@ import msgspec
 from shipper.batch import Labels
 from shipper.sources.file.globs import Globs, Scan, Sighting
 from shipper.sources.file.identity import NotRegular, decode_position, kind, open_regular, same
+from shipper.sources.file.order import Order
 from shipper.sources.file.tail import Tail
 
 PATTERNS: Final = "patterns"
@@ -63,6 +64,7 @@ class Catalog:
         self.tails: dict[Tail, None] = {}
         self._labels = labels
         self._claimed: dict[_File, Tail] = {}
+        self.order = Order()
         self._at_end: frozenset[str] = frozenset()
         """Patterns whose never-seen files begin at their end, in the first scan."""
         if start_at == "end":
@@ -71,7 +73,9 @@ class Catalog:
         for key, value in state.items():
             if key != PATTERNS:
                 generation, position = decode_position(key, value)
-                self.tails[Tail.resumed(labels, generation, position)] = None
+                tail = Tail.resumed(labels, generation, position)
+                self.tails[tail] = None
+                self.order.known(tail)
 
     def first_scan_done(self) -> dict[str, bytes]:
         """From now on new files begin at their beginning. Returns the state that says so."""
@@ -177,6 +181,8 @@ class Catalog:
         self._claimed[file] = tail
         self.tails[tail] = None
         tail.linked = linked
+        if linked:
+            self.order.linked(tail, new=found.descriptor < 0)
         return tail
 
     def unclaim(self, tail: Tail) -> None:
@@ -187,6 +193,7 @@ class Catalog:
     def drop(self, tail: Tail) -> None:
         """Forget a tail."""
         self.unclaim(tail)
+        self.order.dropped(tail)
         tail.close()
         self.tails.pop(tail, None)
 

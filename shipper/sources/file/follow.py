@@ -84,6 +84,9 @@ class Follower:
             for tail in self.catalog.tails:
                 tail.stop = tail.size
             while (turn := self.schedule.take()) is not None:
+                if not await self._older_is_read(turn):
+                    self.schedule.ready(turn)
+                    continue
                 read = await self._turn(turn)
                 if turn.descriptor >= 0 and (turn.waiting or (read and turn.unread)):
                     self.schedule.ready(turn)
@@ -101,8 +104,7 @@ class Follower:
 
     async def _read_forever(self) -> None:
         while True:
-            now = time.monotonic()
-            due = self.schedule.due(now)
+            due = self.schedule.due(time.monotonic())
             if due:
                 await self._settle([tail for tail in due if tail.stage != IDLE])
                 for tail in due:
@@ -130,6 +132,13 @@ class Follower:
 
     async def _follow_on(self, tail: Tail) -> None:
         """One turn of a tail, and what it does next."""
+        if self.catalog.order.waits(tail):
+            if tail.descriptor >= 0 and not tail.unread:
+                self.schedule.rest(tail, 0.0)  # what was there before may still be written: look, then decide
+                return
+            if not await self._older_is_read(tail):
+                self.schedule.ready(tail)
+                return
         read = await self._turn(tail)
         self._hinted.discard(tail)
         if tail.descriptor < 0:
@@ -143,6 +152,9 @@ class Follower:
         else:
             self.schedule.rest(tail, 0.0)
         self.discovery.trim()
+
+    async def _older_is_read(self, tail: Tail) -> bool:
+        return await self.catalog.order.older_is_read(tail, self.catalog.claimed, self.schedule, self._turn)
 
     async def _turn(self, tail: Tail, *, flush: bool = False) -> bool:
         """Let the intake read from a tail. Whether there was something."""
@@ -281,9 +293,7 @@ class Follower:
         """Make state durable that no batch carried."""
         changes = self.discovery.changes
         while carried := changes.some():
-            labels = dict(self._intake.labels)
-            batch = Batch(
-                self._intake.name, labels, Payload.lines(b""), [], time.time_ns() // 1000, state=dict(carried)
-            )
+            intake, now = self._intake, time.time_ns() // 1000
+            batch = Batch(intake.name, dict(intake.labels), Payload.lines(b""), [], now, state=dict(carried))
             await self._intake.take(lambda batch=batch: batch)  # type: ignore[misc]
             changes.carried(carried)

@@ -723,6 +723,28 @@ async def test_a_renamed_file_that_still_matches_is_not_read_again(tmp_path: Pat
     assert intake.batches[-1].labels["file"] == str(tmp_path / "app.log.1")
 
 
+async def test_an_older_file_is_read_to_its_end_before_the_one_that_took_its_name(tmp_path: Path) -> None:
+    """Also when it takes many turns: order holds across several renames."""
+    log = tmp_path / "app.log"
+    intake = MemoryIntake(max_bytes=4096)
+    everything = [b"%d %s" % (number, b"x" * 100) for number in range(900)]
+    append(log, everything[0])
+    made = source(tmp_path)
+    async with following(made, intake):
+        await intake.records_are(everything[0])
+        intake.block()
+        append(log, *everything[1:300])
+        log.rename(tmp_path / "app.log.1")
+        append(log, *everything[300:600])
+        await intake.until(lambda: len(made._follower.catalog.tails) == 2)
+        (tmp_path / "app.log.1").rename(tmp_path / "app.log.2")
+        log.rename(tmp_path / "app.log.1")
+        append(log, *everything[600:])
+        await intake.until(lambda: len(made._follower.catalog.tails) == 3)
+        intake.unblock()
+        await intake.records_are(*everything)
+
+
 async def test_an_error_of_the_intake_ends_the_source(tmp_path: Path) -> None:
     """The engine starts it again from what is durable."""
     append(tmp_path / "app.log", b"one")
