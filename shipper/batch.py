@@ -44,7 +44,7 @@ class Payload:
 
     @classmethod
     def lines(cls, data: bytes) -> "Payload":
-        """Whole lines, each with its ``\\n``. Counts without a Python object a line (replace is memchr + memcpy)."""
+        """Whole lines, each with its newline. Counts without a Python object a line (replace is memchr + memcpy)."""
         return cls(Format.LINES, data, len(data) - len(data.replace(b"\n", b"")))
 
     @classmethod

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from shipper.batch import DEAD_LETTER_RAW, Batch, DeadLetter, Labels, Payload, SourceRange, Upstream
+from shipper.budget import Budget
 from shipper.errors import FrameTooLarge
 from shipper.log import get_logger
 from shipper.sinks.base import Gap
@@ -27,30 +28,6 @@ _STAGE: Final = "frame"
 _FRAME_ROOM: Final = 16 * 1024
 """Room in a frame for metadata."""
 log = get_logger("intake")
-
-
-class Budget:
-    """Bytes that were taken from sources and are not durable yet; shared by all sources of a process."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._used = 0
-        self._freed = asyncio.Event()
-
-    async def wait(self) -> None:
-        """Wait until less than the limit is used. The batch taken then may pass it: one always goes on."""
-        while self._used >= self._limit:
-            self._freed.clear()
-            await self._freed.wait()
-
-    def add(self, size: int) -> None:
-        """Bytes were taken."""
-        self._used += size
-
-    def free(self, size: int) -> None:
-        """They are durable, or given up."""
-        self._used -= size
-        self._freed.set()
 
 
 @dataclass(slots=True)
@@ -88,6 +65,9 @@ class SourceIntake:
         """Unread bytes by file."""
         self.taken = 0
         """Batches taken so far."""
+        self.settled = 0
+        """Batches that became durable or were given up."""
+        self._working = False
         self._chain = chain
         self._spool = spool
         self._metrics = metrics
@@ -116,7 +96,10 @@ class SourceIntake:
                 raise
 
     async def _process(self, read: Callable[[], Batch | None]) -> Ticket | None:
-        made = await asyncio.get_running_loop().run_in_executor(self._workers, self._work, read)
+        try:
+            made = await asyncio.get_running_loop().run_in_executor(self._workers, self._work, read)
+        finally:
+            self._working = False
         return None if made is None else self._append(*made)
 
     async def take_gap(self, upstream: Upstream, gap: Gap, labels: Labels) -> Ticket:  # noqa: ARG002 - see HopIntake
@@ -144,6 +127,16 @@ class SourceIntake:
         log.error("bytes of a file can never be read", source=self.name, file=file, bytes=size, reason=reason)
 
     @property
+    def in_hand(self) -> int:
+        """Batches that are processed now or are not durable yet."""
+        return len(self._pending) + self._working
+
+    @property
+    def progress(self) -> int:
+        """Changes whenever a batch got on."""
+        return self.taken + self.settled
+
+    @property
     def unread(self) -> int:
         """Unread bytes of all files."""
         return sum(self.files.values())
@@ -158,6 +151,7 @@ class SourceIntake:
         batch = read()
         if batch is None:
             return None
+        self._working = True  # from here on somebody else's code may hang
         if self._held(batch) and isinstance(batch.payload, Frame):
             return batch, EntryDraft([batch.payload], upstream=batch.upstream)
         batch.state = {self._prefix + key: value for key, value in batch.state.items()}
@@ -222,6 +216,7 @@ class SourceIntake:
         def done(future: "asyncio.Future[int]") -> None:
             self._budget.free(size)
             self._pending.discard(future)
+            self.settled += 1
             # Asking for the exception also keeps asyncio from warning about a source that does not wait for it.
             if not future.cancelled() and future.exception() is None and future.result() == DUPLICATE:
                 self._metrics.counter("shipper_duplicates_total", source=self.name).add()

@@ -13,10 +13,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from shipper.admin import Admin
+from shipper.budget import Budget
 from shipper.chain.run import Chain
 from shipper.config import Config
 from shipper.errors import ConfigError, ShipperError, SourceError, SpoolError
-from shipper.intake import Budget, SourceIntake
+from shipper.intake import SourceIntake
 from shipper.log import get_logger
 from shipper.metrics import Registry
 from shipper.readiness import Readiness
@@ -60,7 +61,7 @@ class Pipeline:
         """Sources that ended, and why."""
         self.intakes: dict[str, SourceIntake] = {}
         self._chains: list[Chain] = []
-        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="chain")
+        self._workers = ThreadPoolExecutor(min(_WORKERS, len(config.sources)), thread_name_prefix="chain")
         self._budget = Budget(_BUDGET)
         self._stop = asyncio.Event()
         self._error: ShipperError | None = None
@@ -251,7 +252,9 @@ class Pipeline:
         )
         self._chains.append(chain)
         self.readiness.source_runs(name)
-        self.readiness.watch("source", name, partial(getattr, intake, "unread"), partial(getattr, intake, "taken"))
+        progress = partial(getattr, intake, "progress")
+        self.readiness.watch("source", name, partial(getattr, intake, "unread"), progress)
+        self.readiness.watch("chain", name, partial(getattr, intake, "in_hand"), progress)
         return intake
 
     async def _greet(self) -> None:

@@ -7,6 +7,7 @@ its own ticker, which nothing in the pipeline can hold up. (A stuck event loop a
 
 It is red when
 - bytes wait for a sink, or a lot of them in a source, and nothing moved for ``STALL`` seconds;
+- a batch is in the chain or on its way to the disk, and none got on for ``STALL`` seconds;
 - the spool is ``FULL`` full: at 100 % the sources stop reading;
 - a source died.
 
@@ -32,6 +33,9 @@ read. It is what one line can have; more than that in the half lines of many fil
 """
 TICK: Final = 2.0
 """Seconds between two looks of the ticker."""
+
+_WORDS: Final = {"sink": ("bytes", "acknowledged"), "source": ("bytes", "read"), "chain": ("batches", "finished")}
+"""What waits in each kind of place, and what should become of it."""
 
 log = get_logger("readiness")
 
@@ -68,9 +72,9 @@ class Readiness:
     def watch(self, kind: str, name: str, pending: Callable[[], int], position: Callable[[], int]) -> None:
         """Look after one place where bytes may wait.
 
-        ``kind`` is ``sink`` or ``source``; ``pending`` says how many bytes wait there, ``position`` is a number that
-        changes whenever some of them got through (a cursor, a sequence number). Both return at once. What waits in a
-        source counts when it is more than ``HALF_LINES``.
+        ``kind`` is ``sink``, ``source`` or ``chain``; ``pending`` says how many bytes (``chain``: batches) wait there,
+        ``position`` is a number that changes whenever some of them got through (a cursor, a sequence number). Both
+        return at once. What waits in a source counts when it is more than ``HALF_LINES``.
         """
         self._watches[kind, name] = _Watch(pending, position, HALF_LINES if kind == "source" else 0)
 
@@ -98,10 +102,10 @@ class Readiness:
         places: dict[str, dict[str, dict[str, Any]]] = {}
         for (kind, name), watch in self._watches.items():
             pending, stalled = self._look(watch, now)
-            places.setdefault(f"{kind}s", {})[name] = {"pending_bytes": pending, "stalled_seconds": round(stalled, 1)}
+            unit, moved = _WORDS[kind]
+            places.setdefault(f"{kind}s", {})[name] = {f"pending_{unit}": pending, "stalled_seconds": round(stalled, 1)}
             if stalled >= STALL:
-                what = "acknowledged" if kind == "sink" else "read"
-                reasons.append(f"{kind} {name}: {pending} bytes wait and none was {what} for {stalled:.0f} s")
+                reasons.append(f"{kind} {name}: {pending} {unit} wait and none was {moved} for {stalled:.0f} s")
         ready = not reasons
         self._report(ready, reasons)
         return ready, {"reasons": reasons, "spool_fill": round(fill, 3), **places}

@@ -190,3 +190,17 @@ async def test_a_probe_that_raises_is_red_and_does_not_end_the_ticker(
     await until(lambda: pipeline.registry.value("shipper_ready") == 1)
     ticker.cancel()
     await asyncio.gather(ticker, return_exceptions=True)
+
+
+def test_a_batch_that_hangs_in_the_chain_turns_it_red() -> None:
+    """However small it is: nothing of it shows in a source or in the spool."""
+    pipeline = _Pipeline()
+    in_hand = [1]
+    pipeline.readiness.watch("chain", "app", lambda: in_hand[0], lambda: 7)
+    assert pipeline.readiness.check()[0]
+    pipeline.now += STALL
+    ready, shown = pipeline.readiness.check()
+    assert not ready
+    assert shown["reasons"] == ["chain app: 1 batches wait and none was finished for 30 s"]
+    in_hand[0] = 0
+    assert pipeline.readiness.check()[0]
