@@ -56,6 +56,10 @@ class Position(msgspec.Struct, frozen=True, array_like=True, order=True):
     offset: int
 
 
+BEFORE_ALL: Final = Position(0, 0)
+"""Where a sink stands that was not there while the segment of its cursor was removed."""
+
+
 class CursorValue(msgspec.Struct, frozen=True, array_like=True):
     """What a sink has acknowledged, and how far the spool was known durable then."""
 

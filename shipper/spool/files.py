@@ -145,11 +145,14 @@ def _last_byte(file: File, start: int, end: int) -> int:
 
 
 def set_aside(disk: Disk, name: str) -> None:
-    """Move a file to the quarantine as it is. :raises SpoolFailed: the disk refused."""
+    """Move a file to the quarantine as it is.
+
+    Not synced: after a crash it is here or there, whole, and where it is back the next start moves it again.
+
+    :raises SpoolFailed: the disk refused.
+    """
     disk.make_folder(QUARANTINE)
     disk.rename(name, f"{QUARANTINE}/{name.rpartition('/')[2]}")
-    disk.sync_folder(QUARANTINE)
-    disk.sync_folder(name.rpartition("/")[0])
 
 
 def bound_quarantine(disk: Disk, max_bytes: int) -> None:

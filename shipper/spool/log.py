@@ -36,6 +36,7 @@ from shipper.spool.opening import open_files
 from shipper.spool.segment import (
     CONTINUED,
     ENVELOPE_SIZE,
+    HEADER_SIZE,
     MAX_ENTRIES,
     NUMBERED,
     Entry,
@@ -97,11 +98,12 @@ class Log:
         self._moved: dict[bytes, Mark] = {}
         self._epochs = opened.epochs
         self._last_id = opened.highest
+        for cursor in self.cursors.values():
+            if not cursor.known:  # a new sink starts at the tail
+                cursor.place(CursorValue(self.next_seq, Position(self._last_id + 1, HEADER_SIZE)))
         self._active = self._begin_segment(self.segment_size)
         self.durable = Position(self._active.segment.header.id, self._active.end)
         for cursor in self.cursors.values():
-            if not cursor.known:  # a new sink starts at the tail, and that must be durable before anything is written
-                cursor.place(CursorValue(self.next_seq, self.durable))
             cursor.persist(self.durable, moved_only=False)
         disk.sync_folder(FOLDER)  # a killed process may have made a cursor's file and not synced its name
         self._report_all(self.damages)
@@ -232,7 +234,7 @@ class Log:
 
     def _begin_segment(self, size: int) -> _Active:
         self._last_id += 1
-        cursors = {name: cursor.value for name, cursor in self.cursors.items() if cursor.known}
+        cursors = {name: cursor.value for name, cursor in self.cursors.items()}
         snapshot = Snapshot(self.state, self._marks, cursors, self._epochs)
         header = SegmentHeader(self._last_id, new_salt(), size, self.stream, self.next_seq, self.epoch)
         segment, file = create_segment(self._disk, header, snapshot)

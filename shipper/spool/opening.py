@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -61,6 +61,9 @@ def open_files(disk: Disk, sinks: Iterable[str]) -> Opened:
     slots.close()
     next_seq = max([found.next_seq, *(cursor.value.seq for cursor in cursors.values())])
     next_seq += found.lost * segment.MAX_ENTRIES
+    if found.unended is not None:
+        first = found.unended.first
+        found.damages.append(replace(found.unended, last=max(first, next_seq) - 1))
     state = {
         key: value
         for key, value in found.snapshot.state.items()

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from shipper.batch import DeadLetter
 from shipper.errors import FrameError, SpoolFailed
 from shipper.sinks.base import Gap, Item
-from shipper.spool.body import Position, decode_body
+from shipper.spool.body import BEFORE_ALL, Position, decode_body
 from shipper.spool.disk import Disk
 from shipper.spool.files import Damage, Segment, segment_name
 from shipper.spool.frame import Frame
@@ -73,7 +73,7 @@ class Reader:
         self._hole: Damage | None = None
         """Bytes that were skipped, while nobody knows yet which numbers they held."""
         self._neighbours: tuple[dict[int, Segment], int, int | None] = ({}, 0, None)
-        self.position = Position(0, 0)
+        self.position = BEFORE_ALL
         self.next = 0
 
     def seek(self, position: Position, seq: int) -> None:
@@ -177,8 +177,7 @@ class Reader:
         """Go to the segment after ``number``, which is not the last; the gap, if numbers between are missing."""
         successor = min(other for other in segments if other > number)
         into = segments[successor]
-        known = number in segments or number > min(segments)
-        place = Damage(successor, 0, 0, 0, 0, "missing") if known else None
+        place = Damage(successor, 0, 0, 0, 0, "missing") if number != BEFORE_ALL.segment else None
         missing = self._missing(into.header.first, place)
         self.position = Position(successor, into.begin)
         return missing and missing._replace(after=self.position)

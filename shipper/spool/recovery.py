@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from shipper.errors import SpoolError, SpoolFailed
-from shipper.spool.body import CursorValue, Position
+from shipper.spool.body import BEFORE_ALL, CursorValue, Position
 from shipper.spool.cursor import Cursor
 from shipper.spool.disk import Disk
 from shipper.spool.files import (
@@ -142,12 +142,15 @@ def place_cursors(cursors: Mapping[str, Cursor], found: Recovered) -> None:
 
     A cursor that was lost is taken from the snapshot, else from the oldest segment. One with a damaged slot may be
     older than what was unlinked: no segment goes before every cursor has passed it, so the oldest one is the place.
+    That does not hold for a sink that the last run did not have: what was removed meanwhile is missing to it.
     """
     oldest = min(found.segments, default=0)
     for name, cursor in cursors.items():
         snapshot = found.snapshot.cursors.get(name)
         if snapshot is not None and (not cursor.known or snapshot.seq > cursor.value.seq):
             cursor.place(snapshot)
-        behind = cursor.suspect and cursor.value.position.segment < oldest
-        if oldest and (behind or (cursor.exists and not cursor.known)):
+        behind = cursor.value.position.segment < oldest
+        if (behind and cursor.suspect) or (oldest and cursor.exists and not cursor.known):
             cursor.place(CursorValue(found.segments[oldest].header.first, Position(oldest, HEADER_SIZE)))
+        elif behind and cursor.known and snapshot is None and found.snapshot.cursors:
+            cursor.place(CursorValue(cursor.value.seq, BEFORE_ALL))

@@ -33,6 +33,8 @@ class Recovered:
     lost: int = 0
     """Segments at the end that cannot be read: they gave sequence numbers that nobody knows."""
     damages: list[Damage] = field(default_factory=list)
+    unended: Damage | None = None
+    """Damage at the very end: its last number is the one before the next that is given."""
     no_snapshot: list[int] = field(default_factory=list)
     """Segments whose snapshot cannot be read."""
 
@@ -62,8 +64,13 @@ def replay(disk: Disk, cursors: Sequence[CursorValue], found: Recovered) -> None
         try:
             _replay_segment(disk, segment, mark, limit, floor, found)
         except SpoolFailed as error:  # the disk cannot read it: its successor's first number tells what is missing
+            last = found.next_seq - 1 if limit is None else limit - 1
+            _add(
+                found,
+                Damage(number, HEADER_SIZE, segment.end, found.next_seq, last, str(error)),
+                ended=limit is not None,
+            )
             found.lost += limit is None
-            found.damages.append(Damage(number, HEADER_SIZE, segment.end, found.next_seq, 0, str(error)))
     for _epoch, first in found.snapshot.epochs:
         found.next_seq = max(found.next_seq, first)
 
@@ -85,7 +92,8 @@ def _replay_segment(disk: Disk, segment: Segment, mark: int, limit: int | None, 
         stop, kept = _cut_unfinished(reader, kept, mark, stop)
     for start, after in holes:
         if start < stop:
-            found.damages.append(_damage(segment, start, after, kept, limit, floor))
+            ended = limit is not None or any(at > start for at, _ in kept)
+            _add(found, _damage(segment, start, after, kept, limit, floor), ended=ended)
     for offset, envelope in kept:
         found.next_seq = max(found.next_seq, envelope.next)
         entry = reader.entry(offset, segment.end)
@@ -98,6 +106,13 @@ def _replay_segment(disk: Disk, segment: Segment, mark: int, limit: int | None, 
         segment.size -= segment.end - stop
         segment.end = stop
     file.close()
+
+
+def _add(found: Recovered, damage: Damage, *, ended: bool) -> None:
+    if ended:
+        found.damages.append(damage)
+    else:
+        found.unended = damage
 
 
 def _damage(

@@ -3,11 +3,18 @@
 The state machine finds what nobody thought of; this finds, each time, what one forgotten sync does.
 """
 
+import random
 from collections.abc import Iterator
 
 import pytest
-from support.simdisk import Survival
+from support.simdisk import Crash, SimDisk, Survival
 from support.spool_machine import BIG, SINKS, UPSTREAMS, Cut, DraftPlan, SpoolMachine
+from support.spool_model import frame_of, letter_of
+
+from shipper.spool.dead_letters import FOLDER as DEAD_LETTERS
+from shipper.spool.draft import EntryDraft
+from shipper.spool.files import QUARANTINE, segment_name
+from shipper.spool.store import Store
 
 _Way = tuple[bool, Survival, Survival]
 _Last = tuple[Survival, Survival]
@@ -75,3 +82,42 @@ def test_a_spool_survives_its_end_at_every_step(way: _Way, lasts: list[_Last]) -
             _, crashed = _live(Cut(step, applied, *way, seed=step), lasts[step % len(lasts)])
         step += 1
     assert step > 100
+
+
+def test_the_bytes_that_an_open_cuts_off_are_kept_whatever_step_it_ends_at() -> None:
+    torn = random.Random(1).randbytes(3000)
+    disk = SimDisk()
+    store = Store(disk, 2 * 1024 * 1024, 1 << 20, ["a"])
+    store.commit([EntryDraft([frame_of(1, 100)], dead_letters=[letter_of(1)])])
+    disk.kill()
+    segment = segment_name(store.log.durable.segment)
+    letters = f"{DEAD_LETTERS}/{disk.names(DEAD_LETTERS)[0]}"
+    places = {segment: store.log.durable.offset, letters: len(disk.contents(letters))}
+    for name, end in places.items():
+        data = disk.contents(name)
+        disk.put(name, data[:end] + torn + data[end + len(torn) :])
+
+    def kept(disk: SimDisk, name: str, end: int) -> bool:
+        if disk.contents(name)[end : end + len(torn)] == torn:
+            return True
+        copies = [copy for copy in disk.names(QUARANTINE) if copy.startswith(name.rpartition("/")[2])]
+        return [disk.contents(f"{QUARANTINE}/{copy}") for copy in copies] == [torn]
+
+    image, step, crashed = disk, 1, True
+    while crashed:
+        for way in (("none", "none"), ("none", "all"), ("all", "none"), ("all", "all"), ("some", "some")):
+            disk = image.copy()
+            disk.crash_at = disk.steps + step
+            try:
+                Store(disk, 2 * 1024 * 1024, 1 << 20, ["a"])
+                crashed = False
+            except Crash:
+                crashed = True
+            disk = disk.power_cut(*way, random.Random(step))  # type: ignore[arg-type]
+            for name, end in places.items():
+                assert kept(disk, name, end)
+            Store(disk, 2 * 1024 * 1024, 1 << 20, ["a"])
+            for name, end in places.items():
+                assert kept(disk, name, end)
+        step += 1
+    assert step > 20
