@@ -10,6 +10,7 @@ from typing import Any
 from shipper.batch import Batch, DeadLetter, SourceRange
 from shipper.errors import SpoolFailed
 from shipper.sources.base import Receipt, Source
+from shipper.spool.body import Mark
 from shipper.spool.frame import Frame
 
 DEADLINE = 20.0
@@ -70,6 +71,11 @@ class MemoryIntake:
                 return ticket
         finally:
             self._running -= 1
+
+    def mark(self, stream: bytes) -> Mark | None:
+        """How far a sender's stream was taken (for sources whose batches come from another shipper)."""
+        taken = [batch.upstream for batch in self.batches if batch.upstream and batch.upstream.stream == stream]
+        return Mark(taken[-1].seq + 1, taken[-1].epoch, taken[-1].incarnation, taken[-1].crc) if taken else None
 
     def lag(self, file: str, unread: int | None) -> None:
         """See ``Intake``."""
