@@ -150,7 +150,11 @@ class RealDisk:
         self._root = str(root)
         self._lock = -1
         try:
+            missing = [folder for folder in (root.absolute(), *root.absolute().parents) if not folder.exists()]
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in reversed(missing or [root.absolute()]):
+                with contextlib.suppress(PermissionError):  # not ours to read, so not ours to sync
+                    _sync_directory(str(folder.parent))
         except OSError as error:
             raise SpoolFailed(
                 f"cannot make the data directory {root}: {error.strerror}; set data_dir to one that this user may write"
@@ -244,11 +248,15 @@ class RealDisk:
     def sync_folder(self, folder: str = "") -> None:
         """See ``Disk``."""
         with _translated(f"cannot sync the directory {self._root}/{folder}"):
-            descriptor = os.open(f"{self._root}/{folder}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _sync_directory(f"{self._root}/{folder}")
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Segments as files: their names, how one is made, and what is set aside."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,8 @@ from shipper.spool.scan import SegmentReader
 from shipper.spool.segment import HEADER_SIZE, EntryType, Envelope, SegmentHeader
 
 QUARANTINE: Final = "quarantine"
+DAMAGE_KEY: Final = "damage/"
+"""State keys ``damage/SEGMENT/START``: damage that was reported."""
 _COPY_BLOCK: Final = 1024 * 1024
 _DRAFT: Final = ".tmp"
 
@@ -53,6 +56,19 @@ class Damage:
     reason: str
     acknowledged: bool = True
     """The bytes were known durable, so somebody relied on them. Else: "tail unknown", files are read again."""
+
+    def note(self) -> dict[str, bytes | None]:
+        """The state that says that it was reported."""
+        return {f"{DAMAGE_KEY}{self.segment}/{self.start}": str(self.end).encode()}
+
+    def noted_in(self, state: Mapping[str, bytes]) -> bool:
+        """Whether it is part of what was reported before: a sink may begin to read inside of it."""
+        prefix = f"{DAMAGE_KEY}{self.segment}/"
+        return any(
+            int(key.removeprefix(prefix)) <= self.start and self.end <= int(end)
+            for key, end in state.items()
+            if key.startswith(prefix)
+        )
 
 
 def new_salt() -> int:

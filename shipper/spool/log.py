@@ -22,6 +22,7 @@ from shipper.spool.cursor import FOLDER
 from shipper.spool.disk import Disk, File
 from shipper.spool.draft import EntryDraft, encode_draft
 from shipper.spool.files import (
+    DAMAGE_KEY,
     Damage,
     Segment,
     bound_quarantine,
@@ -259,7 +260,7 @@ class Log:
         for number in gone:
             self._disk.unlink(segment_name(number))
             self._disk.unlink(snapshot_name(number))
-            for key in [key for key in self.state if key.startswith(f"damage/{number}/")]:
+            for key in [key for key in self.state if key.startswith(f"{DAMAGE_KEY}{number}/")]:
                 del self.state[key]
         self.segments = {number: segment for number, segment in self.segments.items() if number not in gone}
         return len(gone)
@@ -275,11 +276,10 @@ class Log:
     def _report_all(self, damages: Sequence[Damage]) -> bool:
         drafts = []
         for damage in damages:
-            key = f"damage/{damage.segment}/{damage.start}"
-            if key not in self.state:
+            if not damage.noted_in(self.state):
                 lost = damage.last >= damage.first
                 note = GapNote(self.stream, damage.first, damage.last, -1, damage.reason) if lost else None
-                drafts.append(EntryDraft(state={key: b""}, gap=note))
+                drafts.append(EntryDraft(state=damage.note(), gap=note))
         self.commit(drafts)
         return bool(drafts)
 

@@ -68,7 +68,7 @@ def recover(disk: Disk, cursors: Sequence[CursorValue]) -> Recovered:
         if _size_of(disk, snapshot_name(number)):
             set_aside(disk, snapshot_name(number))
     for number in found.no_snapshot:
-        found.damages.append(Damage(number, 0, 0, 0, -1, "the segment's snapshot is damaged"))
+        found.damages.append(Damage(number, HEADER_SIZE, HEADER_SIZE, 0, -1, "the segment's snapshot is damaged"))
     return found
 
 

@@ -75,12 +75,19 @@ class Subscription:
             elif not self._reader.at_end:
                 reads = await asyncio.to_thread(self._steps, max_bytes, from_disk=True)
             else:
+                self._leave_behind()
                 self._more.clear()
                 await self._more.wait()
                 continue
             items = [item for read in reads if (item := self._take(read)) is not None]
             if items:
                 return items
+
+    def _leave_behind(self) -> None:
+        """All is read and acknowledged: segments that hold nothing for this sink need not stay for it."""
+        at = self._reader.position
+        if not self._unacked and self._reader.next == self.cursor and at.segment > self._cursor.value.position.segment:
+            self._move(CursorValue(self.cursor, at, self.cursor_crc))
 
     def _steps(self, max_bytes: int, *, from_disk: bool) -> list[Read]:
         reads: list[Read] = []

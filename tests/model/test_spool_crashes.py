@@ -54,6 +54,11 @@ def _life(machine: SpoolMachine) -> Iterator[None]:
     yield machine.drain()
     yield machine.append([_plan("urgent", state=None)])
     yield machine.roll()
+    yield machine.append([_plan("data", 500)])
+    for sink in SINKS:
+        yield machine.read(sink, 30)
+        yield machine.acknowledge(sink, 30)
+    yield machine.sync_cursors()
 
 
 def _live(crash: Cut | None, last: _Last) -> tuple[int, bool]:
@@ -113,7 +118,7 @@ def test_the_bytes_that_an_open_cuts_off_are_kept_whatever_step_it_ends_at() -> 
                 crashed = False
             except Crash:
                 crashed = True
-            disk = disk.power_cut(*way, random.Random(step))  # type: ignore[arg-type]
+            disk = disk.power_cut(*way, random.Random(step))
             for name, end in places.items():
                 assert kept(disk, name, end)
             Store(disk, 2 * 1024 * 1024, 1 << 20, ["a"])
