@@ -6,8 +6,11 @@ tail       reading one generation
 framing    from bytes to lines
 catalog    which files there are
 discover   scans, and what follows from them
+order      what is read before what
 schedule   whose turn it is
 watch      hints from the system
+moves      files that were renamed between two scans
+worker     what runs on worker threads
 follow     the loop over all this
 source     the config
 """

@@ -75,7 +75,7 @@ class Catalog:
                 generation, position = decode_position(key, value)
                 tail = Tail.resumed(labels, generation, position)
                 self.tails[tail] = None
-                self.order.known(tail)
+                self.order.add(tail, tail.path)
 
     def first_scan_done(self) -> dict[str, bytes]:
         """From now on new files begin at their beginning. Returns the state that says so."""
@@ -118,11 +118,12 @@ class Catalog:
             seen.append((tail, sighting))
         return seen, unknown
 
-    def find_moved(self, file: os.stat_result, place: str) -> bool:
+    def find_moved(self, file: os.stat_result, place: str, left: int) -> bool:
         """A renamed file was seen at ``place``. Whether it is known (it may have been followed under another name)."""
         tail = self._claimed.get((file.st_dev, file.st_ino))
         if tail is None:
             return False
+        self.order.leaves(tail, left)
         if not tail.linked:
             tail.where = place
         return True
@@ -162,7 +163,7 @@ class Catalog:
                 found.setdefault(tail.inode, []).append(tail)
         return found
 
-    def claim(self, found: Found, *, linked: bool) -> Tail | None:
+    def claim(self, found: Found) -> Tail | None:
         """Follow what was examined. None when it cannot be, or when a tail follows it already."""
         tail, info = found.tail, found.info
         if tail is None or info is None:
@@ -170,20 +171,24 @@ class Catalog:
         file = (info.st_dev, info.st_ino)
         if file in self._claimed or (found.descriptor >= 0 and self.claimed(tail)):
             # Another name of the same file was examined just before.
-            if found.descriptor >= 0:
-                os.close(found.descriptor)
-            else:
-                tail.close()
+            self.discard(found)
             return None
         if found.descriptor >= 0:
             tail.adopt(found.descriptor, info, found.sighting.where)
             tail.name(found.sighting.path, self._labels)
         self._claimed[file] = tail
         self.tails[tail] = None
-        tail.linked = linked
-        if linked:
-            self.order.linked(tail, new=found.descriptor < 0)
+        tail.linked = not found.sighting.left
+        if found.descriptor < 0:
+            self.order.add(tail, found.sighting.path, found.sighting.left)
         return tail
+
+    def discard(self, found: Found) -> None:
+        """Do not follow what was examined."""
+        if found.descriptor >= 0:
+            os.close(found.descriptor)
+        elif found.tail is not None:
+            found.tail.close()
 
     def unclaim(self, tail: Tail) -> None:
         """The tail was closed and its file is not there any more."""
@@ -193,7 +198,7 @@ class Catalog:
     def drop(self, tail: Tail) -> None:
         """Forget a tail."""
         self.unclaim(tail)
-        self.order.dropped(tail)
+        self.order.done(tail)
         tail.close()
         self.tails.pop(tail, None)
 

@@ -10,18 +10,19 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from shipper.log import get_logger
 from shipper.sources.file.catalog import Catalog, Found, Sought
 from shipper.sources.file.changes import Changes
 from shipper.sources.file.globs import Globs, Scan, Sighting
-from shipper.sources.file.identity import NotRegular
+from shipper.sources.file.identity import NotRegular, explain
 from shipper.sources.file.lags import Lags
 from shipper.sources.file.schedule import IDLE, Schedule
 from shipper.sources.file.tail import Tail
-from shipper.sources.file.watch import CannotWatch, Moved, Watcher
+from shipper.sources.file.watch import CannotWatch, Watcher
 from shipper.sources.file.watch_fallback import instead
+from shipper.sources.file.worker import whole
 
 log = get_logger("file")
 
@@ -33,9 +34,10 @@ _GAP: Final = 0.05
 _SHARE: Final = 20
 """Between scans lie at least ``_GAP`` seconds, and so many times as long as the last one took."""
 
+_ROUNDS: Final = 4
+"""Looks for renamed files in one scan, while they are renamed on and on."""
 _REMIND: Final = 600.0
 """Seconds between two warnings about a file that cannot be read."""
-_Result = TypeVar("_Result")
 
 
 class Timings(NamedTuple):
@@ -87,60 +89,61 @@ class Discovery:
 
     async def run(self) -> None:
         """Scan whenever there is reason to, until cancelled. The first scan is the caller's."""
-        pause = _GAP
         while True:
-            if self.watcher is not None and self.watcher.rescan is not None:
-                wait = self.watcher.rescan
-            else:
-                wait = self._timings.rescan
+            wait = self.watcher.rescan if self.watcher is not None else None
             with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
+                async with asyncio.timeout(self._timings.rescan if wait is None else wait):
                     await self._hint.wait()
             self._hint.clear()
             began = time.monotonic()
             await self.scan()
-            pause = max(_GAP, _SHARE * (time.monotonic() - began))
             # A first event is dealt with at once; a storm of them must not keep the machine busy.
+            pause = max(_GAP, _SHARE * (time.monotonic() - began))
             await asyncio.sleep(min(pause, self._timings.rescan))
 
     async def scan(self) -> None:
         """Look at the directories once and deal with all that is found."""
-        moved = {} if self.watcher is None else dict(self.watcher.moved)
-        scan, places = await asyncio.to_thread(_look, self._globs, list(moved))
-        if self.watcher is not None:
-            self.watcher.drain()  # a rename after the look must not be taken for one that it has seen
-            self._watch(scan)
-        problems: dict[str, str] = {path: _explain(path, error) for path, error in scan.problems.items()}
+        scan = await asyncio.to_thread(self._globs.scan)
+        self._watch(scan)
+        problems: dict[str, str] = {path: explain(path, error) for path, error in scan.problems.items()}
         seen, unknown = self.catalog.link(scan, problems)
         for tail, sighting in seen:
             self._see(tail, sighting.info)
-        await self._examine(unknown, problems, linked=True)
-        await self._trace(moved, places, problems)
+        await self._trace(problems)  # first: they were there before what is there now
+        await self._examine(unknown, problems)
         await self._seek()
         self._report(problems)
         self._linger()
         self.changes.add(self.catalog.first_scan_done(), urgent=True)
         self._changed()
 
-    async def _trace(
-        self, moved: dict[str, Moved], places: dict[str, os.stat_result], problems: dict[str, str]
-    ) -> None:
-        """Files were renamed since the last scan: follow those that came and went without being seen."""
-        if self.watcher is None:
-            return
-        there = self.watcher.moved
-        # An entry that is still the same object was not renamed again: what was seen at its place is what it tells of.
-        moved = {place: entry for place, entry in moved.items() if there.get(place) is entry}
-        unknown = [
-            Sighting(entry.origin, place, places[place], "")
-            for place, entry in moved.items()
-            if place in places and not self.catalog.find_moved(places[place], place)
-        ]
-        await self._examine(unknown, problems, linked=False)
-        self.watcher.drain()  # renamed again before it was opened: then the next scan looks for it
-        for place, entry in moved.items():
-            if there.get(place) is entry:
-                del there[place]
+    async def _trace(self, problems: dict[str, str]) -> None:
+        """Follow the files that were renamed since the last scan, and that may have come and gone without being seen.
+
+        In the order in which they left their paths, as they are read in that order; one that is renamed again just now
+        holds up those that left the same path later, and is looked for anew.
+        """
+        for _ in range(_ROUNDS):
+            if self.watcher is None:
+                return
+            moves = self.watcher.moves
+            self.watcher.drain()
+            waiting = moves.waiting()
+            if not waiting:
+                return
+            places = await asyncio.to_thread(_stat, [place for place, _ in waiting])
+            self.watcher.drain()  # what was seen at a place is the file only if it was not renamed again by then
+            held: set[str] = set()
+            unknown = []
+            for place, moved in waiting:
+                if moved.origin in held or not moves.still(place, moved):
+                    held.add(moved.origin)
+                elif place in places and not self.catalog.find_moved(places[place], place, moved.left):
+                    unknown.append(Sighting(moved.origin, place, places[place], left=moved.left))
+            await self._examine(unknown, problems)
+            for place, moved in waiting:
+                if moved.origin not in held:
+                    moves.done(place, moved)
 
     def _watch(self, scan: Scan) -> None:
         self.watched = scan.directories
@@ -167,6 +170,8 @@ class Discovery:
         """A known file was sighted."""
         self._lags.set(tail, max(0, info.st_size - tail.offset))
         if (info.st_size, info.st_mtime_ns) != (tail.size, tail.modified):
+            if tail.stage and info.st_mtime_ns >= tail.modified:
+                tail.sure = max(tail.sure, info.st_size)  # should it be truncated before it is read: so much was there
             self.wake(tail)
 
     def wake(self, tail: Tail) -> None:
@@ -174,29 +179,45 @@ class Discovery:
         self._schedule.wake(tail, time.monotonic())
         self._changed()
 
-    async def _examine(self, sightings: list[Sighting], problems: dict[str, str], *, linked: bool) -> None:
+    async def _examine(self, sightings: list[Sighting], problems: dict[str, str]) -> None:
         for at in range(0, len(sightings), _AT_ONCE):
             part = sightings[at : at + _AT_ONCE]
-            await _whole(
+            await whole(
                 partial(self.catalog.examine, part, self.catalog.strays()),
-                partial(self._claim, problems=problems, linked=linked),
+                partial(self._claim, problems=problems),
             )
             self.trim()
 
-    def _claim(self, found: Found, problems: dict[str, str], *, linked: bool) -> None:
+    def _claim(self, found: Found, problems: dict[str, str]) -> None:
         path = found.sighting.path
         if isinstance(found.error, NotRegular):
             problems[path] = f"{found.error}, not a file: left alone"
         elif found.error is not None and not isinstance(found.error, FileNotFoundError):
-            problems[path] = _explain(path, found.error)
+            problems[path] = explain(path, found.error)
+        if self._comes_later(found):
+            self.catalog.discard(found)
+            return
         new = found.descriptor < 0
-        tail = self.catalog.claim(found, linked=linked)
+        tail = self.catalog.claim(found)
         if tail is None:
             return
         if new and tail.size:
             # Known from now on: should it be renamed while shipper is down, it is found.
             self.changes.add(tail.state(), urgent=True)
         self._follow(tail)
+
+    def _comes_later(self, found: Found) -> bool:
+        """While a file was examined it was renamed, or what stood there before: the next scan sees where it is."""
+        sighting, info = found.sighting, found.info
+        if info is None or self.watcher is None:
+            return False
+        self.watcher.drain()
+        if sighting.left:
+            return (info.st_dev, info.st_ino) != (sighting.info.st_dev, sighting.info.st_ino)
+        pending = self.watcher.moves.pending(sighting.path)
+        if pending:
+            self._hint.set()
+        return pending
 
     def _follow(self, tail: Tail) -> None:
         """A file was opened."""
@@ -213,7 +234,7 @@ class Discovery:
         absent = self.catalog.absent()
         if not absent:
             return
-        await _whole(partial(self.catalog.seek, absent), self._sought)
+        await whole(partial(self.catalog.seek, absent), self._sought)
         self.trim()
 
     def _sought(self, sought: Sought) -> None:
@@ -231,7 +252,7 @@ class Discovery:
 
     def cannot_read(self, tail: Tail, error: OSError) -> None:
         """A file that was found cannot be read (any more)."""
-        text = _explain(tail.path, error)
+        text = explain(tail.path, error)
         self.problems[tail.path] = text
         log.warning(text, every=_REMIND)
 
@@ -269,31 +290,10 @@ class Discovery:
         self.problems = problems
 
 
-async def _whole(work: Callable[[], list[_Result]], deal: Callable[[_Result], None]) -> None:
-    """Run ``work`` on a worker thread and ``deal`` with its results; with all of them even when cancelled meanwhile,
-    or what it opened would belong to nobody.
-    """
-    task = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
-    finally:
-        for result in task.result() if task.done() else ():
-            deal(result)
-
-
-def _look(globs: Globs, moved: list[str]) -> tuple[Scan, dict[str, os.stat_result]]:
-    """On a worker thread: expand the globs, and see what stands where files were renamed to."""
-    places = {}
-    for place in moved:
+def _stat(places: list[str]) -> dict[str, os.stat_result]:
+    """On a worker thread: what stands where."""
+    found = {}
+    for place in places:
         with suppress(OSError):
-            places[place] = os.stat(place)
-    return globs.scan(), places
-
-
-def _explain(path: str, error: OSError) -> str:
-    if isinstance(error, PermissionError):
-        return f"permission denied: {path}: add the user to group adm"
-    return f"cannot read {path}: {error.strerror or error}"
+            found[place] = os.stat(place)
+    return found

@@ -6,7 +6,6 @@ while its stage is ``AWAY``; nobody else closes it or moves it in the schedule t
 
 import asyncio
 import math
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,13 +16,12 @@ from shipper.batch import Batch, Payload
 from shipper.sources.base import Intake
 from shipper.sources.file.catalog import Catalog
 from shipper.sources.file.discover import Discovery, Timings
-from shipper.sources.file.framing import to_batch
 from shipper.sources.file.globs import Globs
 from shipper.sources.file.lags import Lags
 from shipper.sources.file.schedule import AWAY, IDLE, Schedule
-from shipper.sources.file.tail import Gone, Tail
-from shipper.sources.file.watch import CannotWatch
+from shipper.sources.file.tail import Tail
 from shipper.sources.file.watch_fallback import best_watcher
+from shipper.sources.file.worker import Worker
 
 
 class Follower:
@@ -49,8 +47,7 @@ class Follower:
         self._window = min(intake.max_bytes, intake.max_record)
         self._work = asyncio.Event()
         self._hinted: set[Tail] = set()
-        self._reading = threading.Lock()
-        self._closed = False
+        self._worker = Worker(intake)
         self.discovery = Discovery(
             globs, self.catalog, self.schedule, self.lags, self.timings, self._work.set, self._count_lost
         )
@@ -72,9 +69,13 @@ class Follower:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            if self.discovery.watcher is not None:
-                self.discovery.watcher.close()
-            await asyncio.to_thread(self._close)
+            try:
+                await asyncio.to_thread(
+                    self._worker.close, self.catalog.tails
+                )  # first: a look that still runs may arm a watch
+            finally:
+                if self.discovery.watcher is not None:
+                    self.discovery.watcher.close()
 
     async def read_once(self) -> None:
         """Read what is there now, the half lines too, and return."""
@@ -93,14 +94,7 @@ class Follower:
                 self.discovery.trim()
             await self._flush()
         finally:
-            await asyncio.to_thread(self._close)
-
-    def _close(self) -> None:
-        """On a worker thread: a read that was cancelled may still be running."""
-        with self._reading:
-            self._closed = True
-            for tail in self.catalog.tails:
-                tail.close()
+            await asyncio.to_thread(self._worker.close, self.catalog.tails)
 
     async def _read_forever(self) -> None:
         while True:
@@ -132,7 +126,7 @@ class Follower:
 
     async def _follow_on(self, tail: Tail) -> None:
         """One turn of a tail, and what it does next."""
-        if self.catalog.order.waits(tail):
+        if self.catalog.order.older(tail) is not None:
             if tail.descriptor >= 0 and not tail.unread:
                 self.schedule.rest(tail, 0.0)  # what was there before may still be written: look, then decide
                 return
@@ -154,14 +148,28 @@ class Follower:
         self.discovery.trim()
 
     async def _older_is_read(self, tail: Tail) -> bool:
-        return await self.catalog.order.older_is_read(tail, self.catalog.claimed, self.schedule, self._turn)
+        """Spend a turn of a tail on what stood under its path first; True once nothing of that is left to read."""
+        order = self.catalog.order
+        older = order.older(tail)
+        if older is None:
+            return True
+        if self.catalog.claimed(older):
+            self.schedule.remove(older)
+            more = await self._turn(older)
+            end = order.end(older)
+            if older.descriptor >= 0:
+                self.schedule.rest(older, 0.0)
+                if (more or older.waiting) and older.offset < end:
+                    return False
+        order.done(older)
+        return order.older(tail) is None
 
     async def _turn(self, tail: Tail, *, flush: bool = False) -> bool:
         """Let the intake read from a tail. Whether there was something."""
         discovery = self.discovery
         carried = discovery.changes.some()
         failure: list[Exception] = []
-        receipt = await self._intake.take(partial(self._read, tail, carried, failure, flush))
+        receipt = await self._intake.take(partial(self._worker.read, tail, carried, failure, flush))
         if receipt is not None:
             discovery.changes.carried(carried)
             discovery.changes.overtaken(generation.hex() for generation in [*tail.ended, tail.generation])
@@ -176,25 +184,6 @@ class Follower:
         if failure:
             self._failed(tail, failure[0])
         return receipt is not None
-
-    def _read(
-        self, tail: Tail, carried: dict[str, bytes | None], failure: list[Exception], flush: bool
-    ) -> Batch | None:
-        """On a worker thread."""
-        with self._reading:
-            if self._closed:
-                return None
-            try:
-                chunk = tail.read(self._intake.max_bytes, self._intake.max_record, flush=flush)
-            except (Gone, OSError) as error:
-                failure.append(error)
-                return None
-            if chunk is None:
-                return None
-            intake = self._intake
-            batch = to_batch(chunk, intake.name, dict(tail.labels), tail.generation, intake.max_record)
-            batch.state = carried | tail.state()
-            return batch
 
     def _note(self, tail: Tail) -> None:
         """Report what a look at a file found."""
@@ -232,7 +221,7 @@ class Follower:
             return
         for tail in tails:
             tail.stage = AWAY
-        active, reason = await asyncio.to_thread(self._look, tails)
+        active, reason = await asyncio.to_thread(self._worker.look, tails, self.discovery.watcher)
         if reason is not None:
             self.discovery.replace_watcher(reason)
         now = time.monotonic()
@@ -249,26 +238,6 @@ class Follower:
                 self.schedule.ready(tail)
             self._hinted.discard(tail)
 
-    def _look(self, tails: Sequence[Tail]) -> tuple[set[Tail], CannotWatch | None]:
-        """On a worker thread: which tails have more to read. The others are watched from here on."""
-        watcher = self.discovery.watcher
-        reason = None
-        active = set()
-        with self._reading:
-            for tail in [] if self._closed else tails:
-                try:
-                    if not tail.look():
-                        if watcher is not None and reason is None:
-                            watcher.arm(tail)
-                        if not tail.look():  # what came before the watch was set
-                            continue
-                except CannotWatch as error:
-                    reason = error
-                except OSError:  # reading it says what is wrong
-                    pass
-                active.add(tail)
-        return active, reason
-
     async def _let_go(self, tail: Tail) -> None:
         """A file that lost its path was quiet for long: read its half line, close it, forget it if it was deleted."""
         tail.stage = AWAY
@@ -278,7 +247,7 @@ class Follower:
         await self._turn(tail, flush=True)
         if tail.descriptor < 0:
             return  # it could not be read
-        if tail.waiting or tail in self._hinted:
+        if tail.unread or tail in self._hinted:
             self._hinted.discard(tail)
             self.schedule.ready(tail)
             return

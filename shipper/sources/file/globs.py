@@ -25,7 +25,9 @@ class Sighting:
     where: str
     """The same path, or where it leads if it is a symbolic link."""
     info: os.stat_result
-    pattern: str
+    pattern: str = ""
+    left: int = 0
+    """Where it stands no more under its path, but was renamed: when (see ``moves.Moved``)."""
 
 
 @dataclass(slots=True)

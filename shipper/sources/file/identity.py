@@ -93,6 +93,13 @@ def kind(mode: int) -> str:
     return _KINDS.get(stat.S_IFMT(mode), "not a regular file")
 
 
+def explain(path: str, error: OSError) -> str:
+    """Why a path cannot be read, for people."""
+    if isinstance(error, PermissionError):
+        return f"permission denied: {path}: add the user to group adm"
+    return f"cannot read {path}: {error.strerror or error}"
+
+
 def open_regular(path: str) -> tuple[int, os.stat_result]:
     """Open a regular file for reading; never blocks on what is not one.
 

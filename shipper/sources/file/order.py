@@ -1,75 +1,56 @@
 """Which file is read before which: what stood under a path earlier comes first, so order holds across rotations."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-
-from shipper.sources.file.schedule import Schedule
 from shipper.sources.file.tail import Tail
 
 
-@dataclass(slots=True)
-class _Older:
-    """A file that was renamed away, and how much of it there was when the newer one had its first turn."""
-
-    tail: Tail
-    end: int = -1
-
-
 class Order:
-    """The older file of each new one, until it is read to its end."""
+    """The files that stood under each path, the earliest first, until they are read to their ends."""
 
     def __init__(self) -> None:
-        self._latest: dict[str, Tail] = {}
-        """The tail that was followed under a path last; it may have been renamed since."""
-        self._older: dict[Tail, _Older] = {}
+        self._lines: dict[str, list[Tail]] = {}
+        self._paths: dict[Tail, str] = {}
+        self._left: dict[Tail, int] = {}
+        self._ends: dict[Tail, int] = {}
 
-    def known(self, tail: Tail) -> None:
-        """A tail goes on from a restart."""
-        self._latest[tail.path] = tail
-
-    def linked(self, tail: Tail, *, new: bool) -> None:
-        """A tail was found under its path; ``new``: nobody followed it before."""
-        before = self._latest.get(tail.path)
-        if before is not None and before is not tail and new:
-            self._older[tail] = _Older(before)
-        self._latest[tail.path] = tail
-
-    def dropped(self, tail: Tail) -> None:
-        """A tail is not followed any more."""
-        self._older.pop(tail, None)
-        if self._latest.get(tail.path) is tail:
-            del self._latest[tail.path]
-
-    def waits(self, tail: Tail) -> bool:
-        """An older file may have to be read first."""
-        return tail in self._older
-
-    async def older_is_read(
-        self,
-        tail: Tail,
-        claimed: Callable[[Tail], bool],
-        schedule: Schedule,
-        turn: Callable[[Tail], Awaitable[bool]],
-    ) -> bool:
-        """Spend a turn of a tail on its older file; True once that has nothing more to read.
-
-        The newer one has bytes by now, so whoever writes has left the older one: what it holds at this moment is all
-        that has to come first.
+    def add(self, tail: Tail, path: str, left: int = 0) -> None:
+        """A tail was found under its path, after all that were found there before; or it was there and ``left``: then
+        its place is among those that left too.
         """
-        older = self._older.get(tail)
-        if older is None:
-            return True
-        if claimed(older.tail):
-            if not await self.older_is_read(older.tail, claimed, schedule, turn):
-                return False
-            schedule.remove(older.tail)
-            more = await turn(older.tail)
-            if older.end < 0:
-                older.end = older.tail.size
-            if older.tail.descriptor >= 0:
-                schedule.rest(older.tail, 0.0)
-                more = more or older.tail.waiting
-            if more and older.tail.offset < older.end:
-                return False
-        self._older.pop(tail, None)
-        return True
+        line = self._lines.setdefault(path, [])
+        at = len(line)
+        while (
+            left
+            and at
+            and ((line[at - 1].linked and line[at - 1].path == path) or self._left.get(line[at - 1], 0) > left)
+        ):
+            at -= 1
+        line.insert(at, tail)
+        self._paths[tail] = path
+        if left:
+            self._left[tail] = left
+
+    def leaves(self, tail: Tail, left: int) -> None:
+        """A tail was renamed away; ``left`` counts such events."""
+        if tail in self._paths:
+            self._left[tail] = left
+
+    def older(self, tail: Tail) -> Tail | None:
+        """What has to be read before a tail: the first that stood under its path."""
+        line = self._lines.get(self._paths.get(tail, ""))
+        return None if line is None or line[0] is tail else line[0]
+
+    def end(self, older: Tail) -> int:
+        """How much of an older file comes first: what it held when this was asked for the first time. The newer one has
+        bytes by then, so whoever writes has left the older one.
+        """
+        return self._ends.setdefault(older, older.size)
+
+    def done(self, tail: Tail) -> None:
+        """Nothing has to wait for this tail any more."""
+        path = self._paths.pop(tail, None)
+        if path is not None:
+            self._lines[path].remove(tail)
+            if not self._lines[path]:
+                del self._lines[path]
+        self._left.pop(tail, None)
+        self._ends.pop(tail, None)

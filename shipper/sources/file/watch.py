@@ -7,8 +7,7 @@ directories; the rescan finds what no hint told. Two kinds of watch:
   The watch is set through ``/proc/self/fd``, so it is on the open file, whatever its path names by now.
 - A directory is watched for names that come and go, not for writes.
 
-Renames of files that the globs mean are remembered until a scan has dealt with them: in a burst of rotations a file
-may have come and gone between two scans, and this is how it is found under its later name.
+Renames of files that the globs mean are remembered (``moves``) until a scan has dealt with them.
 """
 
 import asyncio
@@ -19,10 +18,10 @@ import os
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Any, Final
 
 from shipper.sources.file.globs import Globs
+from shipper.sources.file.moves import Moves
 from shipper.sources.file.tail import Tail
 
 _MODIFY: Final = 0x2
@@ -41,21 +40,11 @@ _FILE: Final = _MODIFY | _ONESHOT
 _DIRECTORY: Final = _CREATE | _MOVED_FROM | _MOVED_TO | _DELETE | _DELETE_SELF | _MOVE_SELF | _ONLYDIR
 _EVENT: Final = struct.Struct("iIII")
 _BUFFER: Final = 64 * 1024
-_LEAVING: Final = 64
-"""Halves of renames that wait for the other half, which comes at once or never."""
 _LIMITS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM, errno.ENOSYS)
 
 
 class CannotWatch(Exception):
     """The system gives no (more) watches; the message says why."""
-
-
-@dataclass(slots=True)
-class Moved:
-    """A file that the globs mean was renamed; where it stands now is the key under which this is kept."""
-
-    origin: str
-    """The path under which it would have been followed."""
 
 
 class Watcher(ABC):
@@ -67,8 +56,7 @@ class Watcher(ABC):
     def __init__(self, on_file: Callable[[Tail], None], on_tree: Callable[[], None]) -> None:
         self.on_file = on_file
         self.on_tree = on_tree
-        self.moved: dict[str, Moved] = {}
-        """Renames that no scan has dealt with, by the present path."""
+        self.moves = Moves()
 
     @abstractmethod
     def directories(self, wanted: Collection[str], strange: Collection[str]) -> bool:
@@ -118,7 +106,6 @@ class Inotify(Watcher):
         self._watched: dict[str, int] = {}
         self._paths: dict[int, str] = {}
         self._strange: frozenset[str] = frozenset()
-        self._leaving: dict[int, str] = {}
         try:
             self._queue = _libc().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         except (AttributeError, OSError) as error:
@@ -203,8 +190,6 @@ class Inotify(Watcher):
                 elif watch in self._paths or mask & _Q_OVERFLOW:
                     name = os.fsdecode(data[at - size : at].rstrip(b"\0"))
                     tree = self._named(watch, mask, cookie, name) or tree
-        while len(self._leaving) > _LEAVING:  # renamed to where nobody watches
-            del self._leaving[next(iter(self._leaving))]
         if tree:
             self.on_tree()
 
@@ -217,18 +202,11 @@ class Inotify(Watcher):
         directory = self._paths[watch]
         path = os.path.join(directory, name)
         if mask & _MOVED_FROM:
-            moved = self.moved.pop(path, None)
-            if moved is not None:
-                self._leaving[cookie] = moved.origin
-            elif not mask & _ISDIR and self._globs.match(path):
-                self._leaving[cookie] = path
+            self.moves.leaves(path, cookie, followed=not mask & _ISDIR and self._globs.match(path) is not None)
         elif mask & _MOVED_TO:
-            self.moved.pop(path, None)
-            origin = self._leaving.pop(cookie, None)
-            if origin is not None:
-                self.moved[path] = Moved(origin)
+            self.moves.arrives(path, cookie)
         elif mask & _DELETE:
-            self.moved.pop(path, None)
+            self.moves.deleted(path)
         if mask & _ISDIR and self._globs.deep:
             return True
         return directory in self._strange or self._globs.matters(name)

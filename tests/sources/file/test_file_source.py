@@ -718,6 +718,7 @@ async def test_a_renamed_file_that_still_matches_is_not_read_again(tmp_path: Pat
         log.rename(tmp_path / "app.log.1")
         append(log, b"new")
         await intake.records_are(b"one", b"new")
+        await intake.until(lambda: f"{log}.1" in intake.lags)
         append(tmp_path / "app.log.1", b"late")
         await intake.records_are(b"one", b"new", b"late")
     assert intake.batches[-1].labels["file"] == str(tmp_path / "app.log.1")

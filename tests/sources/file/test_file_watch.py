@@ -145,23 +145,34 @@ async def test_a_directory_that_was_replaced_is_watched_anew(inotify: Inotify, h
 
 
 async def test_renames_are_followed_to_the_present_name(inotify: Inotify, tmp_path: Path) -> None:
-    """From a name that the globs mean, through any number of others, until it is deleted."""
+    """From a name that the globs mean, through any number of others, in the order of leaving, until it is deleted."""
     inotify.directories({str(tmp_path)}, ())
-    for name in ("app.log", "app.log.1", "app.log.2"):
-        _append(str(tmp_path / name))
-    (tmp_path / "app.log.2").unlink()
-    (tmp_path / "app.log.1").rename(tmp_path / "app.log.2")
-    (tmp_path / "app.log").rename(tmp_path / "app.log.1")
+    log, first, second = (tmp_path / name for name in ("app.log", "app.log.1", "app.log.2"))
+    for path in (log, first, second):
+        _append(str(path))
+    second.unlink()
+    first.rename(second)
+    log.rename(first)
     inotify.drain()
-    assert {place: moved.origin for place, moved in inotify.moved.items()} == {
-        f"{tmp_path}/app.log.1": f"{tmp_path}/app.log"
-    }
-    (tmp_path / "app.log.1").rename(tmp_path / "app.log.2")
+    assert [(place, moved.origin, moved.left) for place, moved in inotify.moves.waiting()] == [
+        (str(first), str(log), 1)
+    ]
+    ((place, moved),) = inotify.moves.waiting()
+    assert inotify.moves.still(place, moved)
+    assert inotify.moves.pending(str(log))
+    _append(str(log))
+    first.rename(second)
+    log.rename(first)
     inotify.drain()
-    assert list(inotify.moved) == [f"{tmp_path}/app.log.2"]
-    (tmp_path / "app.log.2").unlink()
+    assert not inotify.moves.still(place, moved)
+    inotify.moves.done(place, moved)
+    assert [(place, moved.left) for place, moved in inotify.moves.waiting()] == [(str(second), 1), (str(first), 2)]
+    second.unlink()
     inotify.drain()
-    assert inotify.moved == {}
+    ((place, moved),) = inotify.moves.waiting()
+    inotify.moves.done(place, moved)
+    assert inotify.moves.waiting() == []
+    assert not inotify.moves.pending(str(log))
     inotify.close()
 
 
@@ -173,8 +184,8 @@ async def test_renames_to_where_nobody_watches_are_forgotten(inotify: Inotify, t
         _append(str(tmp_path / "app.log"))
         (tmp_path / "app.log").rename(tmp_path / "away" / str(number))
     inotify.drain()
-    assert inotify.moved == {}
-    assert len(inotify._leaving) <= 64
+    assert inotify.moves.waiting() == []
+    assert len(inotify.moves._halves) <= 64
     inotify.close()
 
 

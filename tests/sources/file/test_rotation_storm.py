@@ -109,6 +109,7 @@ async def test_a_storm_while_running_loses_and_doubles_nothing(tmp_path: Path, s
         await intake.have(writer.written)
     assert writer.files > 10
     check(intake, writer.written)
+    assert list(map(int, intake.records())) == list(range(writer.written))
 
 
 @pytest.mark.parametrize("shifting", [True, False], ids=["shifting", "counting"])
