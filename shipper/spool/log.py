@@ -104,9 +104,9 @@ class Log:
                 cursor.place(CursorValue(self.next_seq, Position(self._last_id + 1, HEADER_SIZE)))
         self._active = self._begin_segment(self.segment_size)
         self.durable = Position(self._active.segment.header.id, self._active.end)
-        for cursor in self.cursors.values():
+        for cursor in self.cursors.values():  # a killed process may have left the value, or the file's name, unsynced
             cursor.persist(self.durable, moved_only=False)
-        disk.sync_folder(FOLDER)  # a killed process may have made a cursor's file and not synced its name
+        disk.sync_folder(FOLDER)
         self._report_all(self.damages)
         bound_quarantine(disk, max_bytes // 16)
 

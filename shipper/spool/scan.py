@@ -27,7 +27,7 @@ class SegmentReader:
         if envelope is None or offset + envelope.size > limit:
             return None
         self._load(offset, envelope.size, limit)
-        return read_entry(self._block, offset - self._start, offset, self.header)
+        return read_entry(self._block, offset - self._start, offset, envelope)
 
     def resync(self, offset: int, limit: int) -> int:
         """Where the first valid envelope at or after ``offset`` begins; ``limit`` when there is none before it.

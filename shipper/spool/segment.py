@@ -189,12 +189,11 @@ class Entry(msgspec.Struct, frozen=True):
         return frame
 
 
-def read_entry(data: bytes, at: int, offset: int, header: SegmentHeader) -> Entry | None:
-    """The entry at ``data[at:]``, which stands at ``offset`` of its segment; None when it is not whole.
+def read_entry(data: bytes, at: int, offset: int, envelope: Envelope | None) -> Entry | None:
+    """The entry whose envelope was read at ``data[at:]``, ``offset`` of its segment; None when it is not whole.
 
-    Envelope and body are verified here, the frame by ``Entry.open_frame``.
+    The body is verified here, the frame by ``Entry.open_frame``.
     """
-    envelope = Envelope.decode(data, at, header.seed(offset))
     if envelope is None or len(data) < at + envelope.size:
         return None
     middle = at + ENVELOPE_SIZE + envelope.frame_size

@@ -33,10 +33,10 @@ class Slots(Generic[T]):
     """One two-slot file. Not thread-safe: it belongs to the spool's writer."""
 
     def __init__(self, disk: Disk, name: str, kind: type[T]) -> None:
-        """Read what is there, and make it durable.
+        """Read what is there.
 
-        A killed process may have left a value that only the page cache holds: whoever relied on it, or wrote the other
-        slot next, could lose both to a power cut.
+        A killed process may have left a value that only the page cache holds. Who relies on it writes it again: that
+        syncs the whole file, and until then a crash leaves the value before it.
 
         :raises FutureFormat: a newer shipper wrote it.
         :raises SpoolFailed: the disk refused.
@@ -57,7 +57,6 @@ class Slots(Generic[T]):
         except FileNotFoundError:
             return
         self.exists = True
-        self._file.sync()
         data = self._file.read(2 * _SLOT, 0)
         for at in (0, _SLOT):
             slot = data[at : at + _SLOT]

@@ -55,6 +55,12 @@ SWAPS: Final = (
         self.dead.sync()""",
     ),
     (
+        "log.py",
+        "cursors are not written again at the opening",
+        "            cursor.persist(self.durable, moved_only=False)\n        disk.sync_folder",
+        "            cursor.persist(self.durable)\n        disk.sync_folder",
+    ),
+    (
         "upstream.py",
         "duplicates are not judged",
         "    if last < expected:\n        return DUPLICATE\n",

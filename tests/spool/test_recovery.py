@@ -143,12 +143,10 @@ def test_what_a_newer_shipper_wrote_is_refused_in_one_sentence_and_left_as_it_is
     life.store.close()
     disk = disk.copy()
     make(disk)
-    steps = disk.steps
     with pytest.raises(FutureFormat, match=r"upgrade (it|this one)$") as error:
         Life(disk)
     assert "\n" not in str(error.value)
-    assert {kind for kind, _ in disk.trace} <= {"sync"}, "nothing was changed"
-    assert disk.steps - steps <= 3
+    assert not disk.trace, "nothing was changed"
 
 
 # Damage

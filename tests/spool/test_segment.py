@@ -74,6 +74,11 @@ def entry_at(offset: int, body: bytes = b"", seq: int = 17) -> bytes:
     return envelope.encode(HEADER.seed(offset)) + frame + body
 
 
+def entry_in(data: bytes, at: int, offset: int, header: SegmentHeader) -> Entry | None:
+    """The entry at ``data[at:]``, if a whole one that belongs to ``offset`` of the segment stands there."""
+    return read_entry(data, at, offset, Envelope.decode(data, at, header.seed(offset)))
+
+
 @given(bodies)
 @settings(max_examples=60, deadline=None)
 def test_a_body_comes_out_as_it_went_in(body: Body) -> None:
@@ -137,7 +142,7 @@ def test_a_segment_of_a_newer_format_is_told_from_a_damaged_one() -> None:
 @settings(max_examples=60, deadline=None)
 def test_an_entry_comes_out_as_it_went_in(body: Body, offset: int, at: int) -> None:
     data = encode_body(body)
-    entry = read_entry(bytes(at) + entry_at(offset, data), at, offset, HEADER)
+    entry = entry_in(bytes(at) + entry_at(offset, data), at, offset, HEADER)
     assert entry is not None
     assert (entry.body, entry.end, entry.envelope.next) == (data, offset + entry.envelope.size, 18)
     assert entry.open_frame().seq == 17
@@ -145,10 +150,10 @@ def test_an_entry_comes_out_as_it_went_in(body: Body, offset: int, at: int) -> N
 
 def test_an_entry_is_valid_at_its_own_place_only() -> None:
     data = entry_at(64)
-    assert read_entry(data, 0, 64, HEADER) is not None
-    assert read_entry(data, 0, 65, HEADER) is None
-    assert read_entry(data, 0, 64, SegmentHeader(4, HEADER.salt, 131072, HEADER.stream, 17, 5)) is None
-    assert read_entry(data, 0, 64, SegmentHeader(3, HEADER.salt + 1, 131072, HEADER.stream, 17, 5)) is None
+    assert entry_in(data, 0, 64, HEADER) is not None
+    assert entry_in(data, 0, 65, HEADER) is None
+    assert entry_in(data, 0, 64, SegmentHeader(4, HEADER.salt, 131072, HEADER.stream, 17, 5)) is None
+    assert entry_in(data, 0, 64, SegmentHeader(3, HEADER.salt + 1, 131072, HEADER.stream, 17, 5)) is None
 
 
 def test_every_flipped_bit_and_every_cut_of_an_entry_is_noticed() -> None:
@@ -156,7 +161,7 @@ def test_every_flipped_bit_and_every_cut_of_an_entry_is_noticed() -> None:
     data = entry_at(64, body)
 
     def whole(data: bytes) -> Entry | None:
-        entry = read_entry(data, 0, 64, HEADER)
+        entry = entry_in(data, 0, 64, HEADER)
         try:
             return entry if entry is not None and entry.open_frame() else None
         except FrameError:
@@ -173,7 +178,7 @@ def test_every_flipped_bit_and_every_cut_of_an_entry_is_noticed() -> None:
 
 def test_a_frame_that_is_not_the_envelopes_own_is_noticed() -> None:
     data, other = entry_at(64), frame_of(2, 30).stamp(HEADER.stream, 17)[0]
-    swapped = read_entry(data[:ENVELOPE_SIZE] + other, 0, 64, HEADER)
+    swapped = entry_in(data[:ENVELOPE_SIZE] + other, 0, 64, HEADER)
     assert swapped is not None
     with pytest.raises(FrameError, match="not the one"):
         swapped.open_frame()

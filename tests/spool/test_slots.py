@@ -112,17 +112,6 @@ def test_a_newer_format_is_refused_and_a_damaged_version_is_not_one() -> None:
         slots_on(disk)
 
 
-def test_a_value_that_only_the_page_cache_holds_is_synced_before_it_counts() -> None:
-    disk = disk_with(1)
-    slots = slots_on(disk)
-    disk.crash_at = disk.steps + 2  # the second value is written, and the process killed before its sync
-    with pytest.raises(Crash):
-        slots.write(value_of(2))
-    disk.kill()
-    assert slots_on(disk).value == value_of(2)
-    assert slots_on(disk.power_cut("none", "none", random.Random(1))).value == value_of(2)
-
-
 @pytest.mark.parametrize("name", ["", "a/b", "../x", ".hidden", "ä", "x" * 101, "a b"])
 def test_a_sink_whose_name_cannot_be_a_files_is_refused(name: str) -> None:
     with pytest.raises(SpoolError, match="a sink cannot be called"):
