@@ -5,18 +5,25 @@
 - A bad entry *at or past* it was never acknowledged to anyone: the segment ends there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from shipper.errors import FrameError, SpoolFailed
 from shipper.spool.body import CursorValue, Snapshot, decode_body
 from shipper.spool.disk import Disk
 from shipper.spool.files import Damage, Segment, read_snapshot, segment_name
 from shipper.spool.scan import SegmentReader
-from shipper.spool.segment import CONTINUED, HEADER_SIZE, Entry, EntryType, Envelope
+from shipper.spool.segment import CONTINUED, HEADER_SIZE, Entry, EntryType
 
 _BLOCK: Final = 1024 * 1024
+
+
+class _Hole(NamedTuple):
+    """Bytes in which no entry can be read."""
+
+    offset: int
+    end: int
 
 
 @dataclass(slots=True)
@@ -64,41 +71,32 @@ def replay(disk: Disk, cursors: Sequence[CursorValue], found: Recovered) -> None
         try:
             _replay_segment(disk, segment, mark, limit, floor, found)
         except SpoolFailed as error:  # the disk cannot read it: its successor's first number tells what is missing
-            last = found.next_seq - 1 if limit is None else limit - 1
-            _add(
-                found,
-                Damage(number, HEADER_SIZE, segment.end, found.next_seq, last, str(error)),
-                ended=limit is not None,
-            )
+            after = limit or found.next_seq
+            _report(found, Damage(number, HEADER_SIZE, segment.end, found.next_seq, after - 1, str(error)), limit)
             found.lost += limit is None
     for _epoch, first in found.snapshot.epochs:
         found.next_seq = max(found.next_seq, first)
 
 
 def _replay_segment(disk: Disk, segment: Segment, mark: int, limit: int | None, floor: int, found: Recovered) -> None:
-    """Take over a segment's entries.
+    """Take over a segment's entries, in two passes that hold one entry at a time.
 
     ``mark``: how far it is known to be durable; its end when a later one was begun. ``limit``: the successor's first
     number, None where there is none. ``floor``: the first number that some sink has not acknowledged.
     """
     file = disk.open(segment_name(segment.header.id))
     reader = SegmentReader(file, segment.header)
-    entries, holes, end = _walk(reader, segment.end)
     sealed = mark >= segment.end
-    mark = max([mark, *(envelope.durable for _, envelope in entries)])
-    stop = end if sealed else min([start for start, _ in holes if start >= mark], default=end)
-    kept = [(at, e) for at, e in entries if at < stop and (limit is None or e.next <= limit)]
+    stop, holes = HEADER_SIZE, []
+    for part in _walk(reader, segment.end):
+        stop = part.end
+        if isinstance(part, Entry):
+            mark = max(mark, part.envelope.durable)
+        else:
+            holes.append(part.offset)
     if not sealed:
-        stop, kept = _cut_unfinished(reader, kept, mark, stop)
-    for start, after in holes:
-        if start < stop:
-            ended = limit is not None or any(at > start for at, _ in kept)
-            _add(found, _damage(segment, start, after, kept, limit, floor), ended=ended)
-    for offset, envelope in kept:
-        found.next_seq = max(found.next_seq, envelope.next)
-        entry = reader.entry(offset, segment.end)
-        if entry is not None and envelope.type is not EntryType.SNAPSHOT:
-            apply(entry, found.snapshot)
+        stop = min([stop, *(start for start in holes if start >= mark)])
+    stop = _take(reader, segment, None if sealed else mark, stop, limit, floor, found)
     if not sealed:
         if _any_byte(reader, stop, segment.end):
             damage = Damage(segment.header.id, stop, segment.end, found.next_seq, 0, "tail unknown", acknowledged=False)
@@ -108,60 +106,95 @@ def _replay_segment(disk: Disk, segment: Segment, mark: int, limit: int | None, 
     file.close()
 
 
-def _add(found: Recovered, damage: Damage, *, ended: bool) -> None:
-    if ended:
-        found.damages.append(damage)
-    else:
+def _take(
+    reader: SegmentReader,
+    segment: Segment,
+    mark: int | None,
+    stop: int,
+    limit: int | None,
+    floor: int,
+    found: Recovered,
+) -> int:
+    """Apply the entries before ``stop`` and report the holes between them; where the last whole batch ends.
+
+    From ``mark`` on (None: nowhere) a crash may have left torn frames and batches without their last entry.
+    """
+    number = segment.header.id
+    next_seq = segment.header.first
+    hole: _Hole | None = None
+    batch: int | None = None
+    for part in _walk(reader, segment.end):
+        if part.offset >= stop or _given_anew(part, limit):
+            break
+        if isinstance(part, _Hole):
+            hole, batch = part, None
+            continue
+        envelope = part.envelope
+        unsure = mark is not None and part.offset >= mark
+        if unsure and envelope.frame_size and _is_torn(part):
+            stop = part.offset
+            break
+        if hole is not None:
+            found.damages.append(_damage(number, hole, max(next_seq, floor), envelope.seq))
+            hole = None
+        next_seq = max(next_seq, envelope.next)
+        if envelope.flags & CONTINUED and unsure:
+            batch = part.offset if batch is None else batch
+            continue
+        batch = None
+        found.next_seq = max(found.next_seq, next_seq)
+        if envelope.type is not EntryType.SNAPSHOT:
+            apply(part, found.snapshot)
+    if hole is not None:
+        _report(found, _damage(number, hole, max(next_seq, floor), limit or 0), limit)
+    return stop if batch is None else batch
+
+
+def _report(found: Recovered, damage: Damage, limit: int | None) -> None:
+    """Damage at a segment's end: it is known how much is missing once the next number is."""
+    if limit is None:
         found.unended = damage
+    else:
+        found.damages.append(damage)
 
 
-def _damage(
-    segment: Segment, start: int, end: int, kept: list[tuple[int, Envelope]], limit: int | None, floor: int
-) -> Damage:
+def _given_anew(part: Entry | _Hole, limit: int | None) -> bool:
+    """The entry's number is one that the next segment gives."""
+    return limit is not None and isinstance(part, Entry) and part.envelope.next > limit
+
+
+def _is_torn(entry: Entry) -> bool:
+    try:
+        entry.open_frame()
+    except FrameError:
+        return True
+    return False
+
+
+def _damage(segment: int, hole: _Hole, first: int, after: int) -> Damage:
     """What a hole held: the numbers between its neighbours, but for those that every sink has acknowledged."""
-    first = max([segment.header.first, floor, *(envelope.next for at, envelope in kept if at < start)])
-    after = [envelope.seq for at, envelope in kept if at > start] or ([] if limit is None else [limit])
-    return Damage(segment.header.id, start, end, first, max(first, *after[:1]) - 1 if after else first - 1, "corrupt")
+    return Damage(segment, hole.offset, hole.end, first, max(first, after) - 1, "corrupt")
 
 
-def _walk(reader: SegmentReader, limit: int) -> tuple[list[tuple[int, Envelope]], list[tuple[int, int]], int]:
-    """The envelopes of all whole entries with their offsets, the holes between them, and where the entries end."""
-    entries: list[tuple[int, Envelope]] = []
-    holes: list[tuple[int, int]] = []
+def _walk(reader: SegmentReader, limit: int) -> Iterator[Entry | _Hole]:
+    """The whole entries of a segment and the holes between them, in order, up to its SEAL or ``limit``."""
     offset = HEADER_SIZE
+    hole: int | None = None
     while offset < limit:
         entry = reader.entry(offset, limit)
-        if entry is not None:
-            entries.append((offset, entry.envelope))
-            offset = entry.end
-            if entry.envelope.type is EntryType.SEAL:
-                break
+        if entry is None:
+            hole = offset if hole is None else hole
+            offset = reader.resync(offset + 1, limit)
             continue
-        end = reader.resync(offset + 1, limit)
-        if holes and holes[-1][1] == offset:
-            offset = holes.pop()[0]
-        holes.append((offset, end))
-        offset = end
-    return entries, holes, offset
-
-
-def _cut_unfinished(
-    reader: SegmentReader, entries: list[tuple[int, Envelope]], mark: int, stop: int
-) -> tuple[int, list[tuple[int, Envelope]]]:
-    """Drop what a crash left half written behind the durable mark: torn frames, batches without their last entry."""
-    for at, (offset, envelope) in enumerate(entries):
-        if offset < mark or not envelope.frame_size:
-            continue
-        entry = reader.entry(offset, stop)
-        try:
-            if entry is not None:
-                entry.open_frame()
-        except FrameError:
-            entries, stop = entries[:at], offset
-            break
-    while entries and entries[-1][1].flags & CONTINUED and entries[-1][0] >= mark:
-        stop = entries.pop()[0]
-    return stop, entries
+        if hole is not None:
+            yield _Hole(hole, offset)
+            hole = None
+        yield entry
+        if entry.envelope.type is EntryType.SEAL:
+            return
+        offset = entry.end
+    if hole is not None:
+        yield _Hole(hole, limit)
 
 
 def _any_byte(reader: SegmentReader, start: int, end: int) -> bool:

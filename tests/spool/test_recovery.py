@@ -500,7 +500,7 @@ def test_segments_that_the_disk_cannot_read_are_gaps() -> None:
         disk = SimDisk()
         numbers = three_segments(disk)
         life = Life(disk)
-        disk.unreadable = {segment_name(numbers[index])}
+        disk.unreadable = {segment_name(numbers[index]): 0}
         gone = (2 * index + 1, 2 * index + 2)
         items = life.read()
         assert (*gone, "corrupt") in items
@@ -508,14 +508,17 @@ def test_segments_that_the_disk_cannot_read_are_gaps() -> None:
         assert [(d.first, d.last) for d in life.reported] == [gone]
 
 
-def test_a_newest_segment_that_the_disk_cannot_read_is_set_aside() -> None:
+@pytest.mark.parametrize("offset", [0, HEADER_SIZE, 300])
+def test_numbers_of_a_newest_segment_that_the_disk_cannot_read_are_not_given_again(offset: int) -> None:
     disk = SimDisk()
     *_, newest = three_segments(disk)
-    disk.unreadable = {segment_name(newest)}
+    disk.unreadable = {segment_name(newest): offset}
     life = Life(disk)
     assert life.log.next_seq >= 7
     assert life.log.damages
-    assert life.read()[:4] == [1, 2, 3, 4]
+    items = life.read()
+    assert items[:4] == [1, 2, 3, 4]
+    assert items[-1] in [(5, life.log.next_seq - 1, reason) for reason in ("missing", "corrupt")]
 
 
 # What a start costs

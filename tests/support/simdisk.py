@@ -108,7 +108,7 @@ class SimFile:
     def read(self, size: int, offset: int) -> bytes:
         """See ``File``."""
         self._disk.check(self._life)
-        if self.name in self._disk.unreadable:
+        if offset + size > self._disk.unreadable.get(self.name, offset + size):
             raise SpoolFailed(f"cannot read {self.name} at {offset}: Input/output error; check the disk")
         data = bytes(self._inode.seen[offset : offset + size])
         self._disk.counts["read"] += 1
@@ -144,8 +144,8 @@ class SimDisk:
         """The step that crashed happens all the same, unsynced; a sync never does."""
         self.fail_at = 0
         """From this step on everything fails; 0: never."""
-        self.unreadable: set[str] = set()
-        """Files that give EIO."""
+        self.unreadable: dict[str, int] = {}
+        """Files that give EIO, and from which offset on."""
         self.counts: Counter[str] = Counter()
         self.bytes_read = 0
         self.trace: list[tuple[str, str]] = []
