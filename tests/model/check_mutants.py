@@ -68,9 +68,15 @@ SWAPS: Final = (
     ),
     (
         "tail.py",
-        "a torn tail is not cut",
-        "        stop, kept = _cut_unfinished(reader, kept, mark, stop)\n",
+        "a torn frame is taken over",
+        "        if unsure and envelope.frame_size and _is_torn(part):\n            stop = part.offset\n            break\n",
         "",
+    ),
+    (
+        "tail.py",
+        "a batch without its last entry is taken over",
+        "    return stop if batch is None else batch\n",
+        "    return stop\n",
     ),
     (
         "recovery.py",

@@ -49,7 +49,7 @@ def _life(machine: SpoolMachine) -> Iterator[None]:
     yield machine.append([_plan("data", 100)])
     yield machine.reclaim()
     yield machine.append([_plan("upstream", 2_000, state=BIG), _plan("data", 100_000), _plan("data", 300)])
-    yield machine.close(Cut(1, False, True, "all", "all", 0), [])
+    yield machine.close(Cut(1, False, True, "all", "all", 0), [], join=True)
     yield machine.append([_plan("data", 2_000, letters=1)])
     yield machine.drain()
     yield machine.append([_plan("urgent", state=None)])
