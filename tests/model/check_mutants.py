@@ -69,8 +69,8 @@ SWAPS: Final = (
     (
         "tail.py",
         "a torn frame is taken over",
-        "        if unsure and envelope.frame_size and _is_torn(part):\n            stop = part.offset\n            break\n",
-        "",
+        "if unsure and envelope.frame_size and _is_torn(part):",
+        "if False:",
     ),
     (
         "tail.py",
