@@ -104,8 +104,8 @@ class Log:
                 cursor.place(CursorValue(self.next_seq, Position(self._last_id + 1, HEADER_SIZE)))
         self._active = self._begin_segment(self.segment_size)
         self.durable = Position(self._active.segment.header.id, self._active.end)
-        for cursor in self.cursors.values():  # a killed process may have left the value, or the file's name, unsynced
-            cursor.persist(self.durable, moved_only=False)
+        for cursor in self.cursors.values():  # those that moved or not: a killed process may have left a value, or a
+            cursor.persist(self.durable, moved_only=False)  # file's name, that only the page cache holds
         disk.sync_folder(FOLDER)
         self._report_all(self.damages)
         bound_quarantine(disk, max_bytes // 16)

@@ -75,13 +75,12 @@ class Slots(Generic[T]):
                 self._generation, self.value = generation, value
 
     def write(self, value: T) -> None:
-        """Replace the value, durably.
+        """Replace the value, durably. The name of a file that is made here is durable once its folder was synced.
 
         :raises SpoolFailed: the old value is still in force.
         """
         if self._file is None:
             self._file = self._disk.create(self._name, 2 * _SLOT)
-            self._disk.sync_folder(self._name.rpartition("/")[0])
             self.exists = True
         data = self._encode(value)
         generation = self._generation + 1

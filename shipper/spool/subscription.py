@@ -130,6 +130,8 @@ class Subscription:
             moved = self._unacked.popleft()
         if moved is not None:
             self._move(CursorValue(moved[0], moved[1], crc))
+            if not self._unacked:
+                self._more.set()  # a reader that waits looks whether segments can be left behind
 
     def _move(self, value: CursorValue) -> None:
         before = self._cursor.value.position.segment

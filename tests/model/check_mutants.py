@@ -57,8 +57,8 @@ SWAPS: Final = (
     (
         "log.py",
         "cursors are not written again at the opening",
-        "            cursor.persist(self.durable, moved_only=False)\n        disk.sync_folder",
-        "            cursor.persist(self.durable)\n        disk.sync_folder",
+        "            cursor.persist(self.durable, moved_only=False)  #",
+        "            cursor.persist(self.durable)  #",
     ),
     (
         "upstream.py",

@@ -47,7 +47,7 @@ def test_no_file_is_no_value() -> None:
     assert not slots.exists
 
 
-@given(st.integers(1, 12), st.sampled_from(["none", "some", "all"]), st.integers(0, 99))
+@given(st.integers(1, 16), st.sampled_from(["none", "some", "all"]), st.integers(0, 99))
 @settings(max_examples=80, deadline=None)
 def test_a_crash_in_a_write_leaves_the_old_value_or_the_new(step: int, survival: str, seed: int) -> None:
     disk = SimDisk()
@@ -57,6 +57,7 @@ def test_a_crash_in_a_write_leaves_the_old_value_or_the_new(step: int, survival:
     try:
         for number in (1, 2, 3, 4):
             slots.write(value_of(number))
+            disk.sync_folder()
             written = number
     except Crash:
         pass

@@ -303,6 +303,24 @@ async def test_segments_that_hold_nothing_unread_go_also_when_nothing_is_appende
         feed.rewind()
 
 
+async def test_empty_segments_of_many_starts_go_once_the_last_frame_is_acknowledged(
+    open_spool: Open, tmp_path: Path
+) -> None:
+    spool = await open_spool()
+    await spool.append(draft(1))
+    for _ in range(5):
+        spool = await open_spool()
+    assert len(list(tmp_path.glob("*.seg"))) == 6
+    feed = spool.subscribe("a")
+    await read_all(feed, 2)
+    reading = asyncio.create_task(feed.read(1))
+    await asyncio.sleep(0)
+    feed.ack(2, 0)
+    await until(lambda: len(list(tmp_path.glob("*.seg"))) == 1)
+    await spool.append(draft(2))
+    assert [item.seq for item in await reading] == [2]
+
+
 async def test_close_writes_what_is_queued_and_then_takes_nothing(open_spool: Open) -> None:
     spool = await open_spool()
     futures = [spool.append(draft(number)) for number in range(600)]
