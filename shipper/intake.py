@@ -240,6 +240,14 @@ class SourceIntake:
                 processor, _, reason = by.rpartition("/")
                 self._metrics.counter("shipper_records_dropped_total", processor=processor, reason=reason).add(count)
         for letter in batch.dead_letters:
+            log.warning(
+                "a record goes to the dead letters",
+                source=self.name,
+                processor=letter.processor,
+                error=letter.error,
+                every=60.0,
+                key=(self.name, letter.processor),
+            )
             self._metrics.counter("shipper_dead_letters_total", processor=letter.processor).add()
 
 

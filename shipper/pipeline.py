@@ -16,7 +16,7 @@ from shipper.admin import Admin
 from shipper.budget import Budget
 from shipper.chain.run import Chain
 from shipper.config import Config
-from shipper.errors import ConfigError, ShipperError, SourceError, SpoolError
+from shipper.errors import ConfigError, ShipperError, SinkUnavailable, SourceError, SpoolError
 from shipper.intake import SourceIntake
 from shipper.log import get_logger
 from shipper.metrics import Registry
@@ -27,6 +27,7 @@ from shipper.sinks.delivery import Delivery
 from shipper.spool.files import Damage
 from shipper.spool.spool import Spool
 from shipper.status import status
+from shipper.version import VERSION
 
 if TYPE_CHECKING:
     from shipper.sources.base import Source
@@ -95,6 +96,7 @@ class Pipeline:
 
     def _gauges(self) -> None:
         spool, metrics = self.spool, self.metrics
+        metrics.gauge("shipper_build_info", version=VERSION).set(1)
         metrics.gauge_function("shipper_spool_bytes", lambda: spool.used)
         metrics.gauge_function("shipper_spool_limit_bytes", lambda: spool.max_bytes)
         metrics.gauge_function("shipper_dead_letters_bytes", lambda: spool.dead_letter_bytes)
@@ -155,12 +157,10 @@ class Pipeline:
 
     async def _wait(self, sources: Sequence["asyncio.Task[None]"]) -> None:
         """Until stopped; with ``once`` until the sources have read everything."""
-        stopped = asyncio.create_task(self._stop.wait())
-        work = asyncio.gather(*sources) if self.once else asyncio.Event().wait()
-        done, _ = await asyncio.wait({stopped, asyncio.ensure_future(work)}, return_when=asyncio.FIRST_COMPLETED)
+        stopped: asyncio.Future[Any] = asyncio.create_task(self._stop.wait())
+        read: list[asyncio.Future[Any]] = [asyncio.gather(*sources)] if self.once else []
+        await asyncio.wait([stopped, *read], return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
-        for task in done:
-            task.result()
 
     async def _drain(self, deliveries: Sequence["asyncio.Task[None]"]) -> None:
         """Let what was taken become durable, let the sinks catch up, stop them, seal the spool."""
@@ -169,8 +169,7 @@ class Pipeline:
                 await intake.settle()
         if self._error is None:
             await self._catch_up()
-        if left := sum(feed.backlog_frames for feed in self.feeds.values()):
-            log.warning("stopped before everything was delivered; the rest goes after the next start", frames=left)
+        self._say_what_is_left()
         await _cancel(deliveries)
         for chain in self._chains:
             chain.teardown()
@@ -179,6 +178,18 @@ class Pipeline:
             await self.spool.close()
         except SpoolError as error:
             self._error = self._error or error
+
+    def _say_what_is_left(self) -> None:
+        left = sum(feed.backlog_frames for feed in self.feeds.values())
+        if left and self.once and self._error is None:
+            text = f"stopped before everything was delivered: {left} frames go with the next run"
+            self._error = SinkUnavailable(text)
+        elif left:
+            log.warning("stopped before everything was delivered; the rest goes after the next start", frames=left)
+        elif self.once and self._error is None:
+            names = self.config.sources
+            read = sum(self.metrics.value("shipper_records_total", source=name, stage="read") or 0 for name in names)
+            log.info("everything is delivered", read=int(read))
 
     async def _catch_up(self) -> None:
         """Wait for the sinks: ``run --once`` for every acknowledgement, a stop for at most ``shutdown_timeout``."""
@@ -267,9 +278,9 @@ class Pipeline:
             " ".join(filter(None, (name, self.config.sinks[name].describe(), delivery.state)))
             for name, delivery in self.deliveries.items()
         )
-        for source in self.config.sources.values():
+        for name, source in self.config.sources.items():
             line = f"{source.describe()} → {sinks}"
-            log.info(line)
+            log.info(line, source=name)
 
 
 async def _cancel(tasks: Sequence["asyncio.Future[Any]"]) -> None:

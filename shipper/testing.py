@@ -1,9 +1,7 @@
 # ruff: noqa: S101 - this is test code, for the tests of others
 """For those who write processors: a fixture that runs them as the engine does, and a suite that each one must pass.
 
-In a test file::
-
-    pytest_plugins = ["shipper.testing"]
+pytest finds the fixture by itself where shipper is installed. In a test file::
 
     def test_it_drops_what_matches(run_chain):
         assert run_chain(DropMatching(pattern=re.compile("x")), ["a", "x"]).records == [{"message": "a"}]

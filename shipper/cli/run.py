@@ -51,7 +51,7 @@ async def _run(loaded: config.Config, *, once: bool) -> None:
     pipeline = Pipeline(loaded, once=once)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _on_stop, pipeline.stop, number)
+        loop.add_signal_handler(number, _on_stop, pipeline.stop, number, str(loaded.shutdown_timeout))
     loop.add_signal_handler(
         signal.SIGHUP,
         lambda: _log.warning("SIGHUP: a reload while running is not there yet; restart to apply a changed config"),
@@ -63,12 +63,12 @@ async def _run(loaded: config.Config, *, once: bool) -> None:
 _stopping: list[int] = []
 
 
-def _on_stop(stop: Callable[[], None], number: int) -> None:
+def _on_stop(stop: Callable[[], None], number: int, timeout: str) -> None:
     """The first signal drains; a second one ends at once: what is durable stays, what is not was acknowledged to
     nobody.
     """
     if _stopping:
         os._exit(128 + number)
     _stopping.append(number)
-    _log.info("stopping: what was read is shipped first; a second signal stops at once")
+    _log.info("stopping: what was read is shipped first; a second signal stops at once", at_most=timeout)
     stop()

@@ -37,6 +37,9 @@ def _config(node: Mapping, name: str, problems: Problems) -> Config | None:
     top = Place(node.place.file, 1)
     known = {setting.name: setting for setting in settings(Config) if setting.name not in NOT_IN_FILES}
     values: dict[str, Any] = {"name": name}
+    if node.items and not known.keys() & node.items.keys():  # some other file: its contents are nobody's business
+        problems.add(top, "", f"this is no shipper config: it has none of the keys {', '.join(known)}")
+        return None
     for key, value in node.items.items():
         if key not in known:
             problems.add(node.keys[key], join("", key), "unknown key" + suggest(key, known))

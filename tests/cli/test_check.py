@@ -102,3 +102,14 @@ def test_a_command_imports_only_its_own_module() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_file_that_is_no_config_is_not_repeated(tmp_path: Path) -> None:
+    """A wrong path may name anything; its contents do not belong on a screen or in a log."""
+    other = tmp_path / "other.yaml"
+    other.write_text("password: hunter2\nsecret-key: abcdef\n")
+    done = shipper("check", other)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{other}:1: this is no shipper config")
+    assert "hunter2" not in done.stderr
+    assert "secret-key" not in done.stderr

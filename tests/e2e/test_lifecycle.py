@@ -125,3 +125,31 @@ def test_a_config_error_exits_2_with_every_problem(tmp_path: Path) -> None:
     assert "fil" in agent.output()
     assert "stdot" in agent.output()
     assert "Traceback" not in agent.output()
+
+
+def test_run_once_that_could_not_deliver_everything_exits_1(tmp_path: Path) -> None:
+    """Stopped with its sink away: the exit code and one line say so, and no traceback does."""
+    write(tmp_path, "one\n")
+    sink = f"{{type: grpc, addresses: ['127.0.0.1:{free_port()}']}}"
+    agent = Node(tmp_path, "agent", agent_config(tmp_path, sink, "shutdown_timeout: 100ms\n"))
+    agent.start("--once")
+    wait_for(lambda: "cannot deliver" in agent.output(), "the first attempt")
+    assert agent.stop() == 1
+    assert "1 frames go with the next run" in agent.output()
+    assert "Traceback" not in agent.output()
+    assert "Task was destroyed" not in agent.output()
+
+
+def test_a_processor_that_fails_is_named_in_the_log(tmp_path: Path) -> None:
+    """Its records are dead letters, and whoever looks at the log knows."""
+    write(tmp_path, "one\ntwo\n")
+    (tmp_path / "boom.py").write_text(
+        "from shipper import Processor, Record\n\n\nclass Boom(Processor):\n"
+        "    def process(self, record: Record) -> Record:\n        raise RuntimeError('no such luck')\n"
+    )
+    extra = "processors: ['./boom.py:Boom']\n"
+    agent = Node(tmp_path, "agent", agent_config(tmp_path, file_sink(tmp_path), extra))
+    agent.start("--once")
+    assert agent.wait() == 0, agent.output()
+    assert agent.output().count("a record goes to the dead letters") == 1
+    assert "no such luck" in agent.output()

@@ -8,7 +8,6 @@ from shipper_mask import Mask
 from shipper import Processor
 from shipper.testing import ProcessorConformance, RunChain
 
-pytest_plugins = ["shipper.testing"]  # the fixture run_chain
 CARDS = re.compile(r"\b\d{16}\b")
 
 
