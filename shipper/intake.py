@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -64,10 +65,10 @@ class SourceIntake:
         self.files: dict[str, int] = {}
         """Unread bytes by file."""
         self.taken = 0
-        """Batches taken so far."""
+        """Batches taken so far; ``settled``: those of them that became durable or were given up."""
         self.settled = 0
-        """Batches that became durable or were given up."""
-        self._working = False
+        self.working = False
+        """A worker thread has a batch of this source in hand."""
         self._chain = chain
         self._spool = spool
         self._metrics = metrics
@@ -75,6 +76,7 @@ class SourceIntake:
         self._workers = workers
         self._turn = asyncio.Lock()
         self._pending: set[asyncio.Future[int]] = set()
+        self._invalid = 0
         self._replaced = metrics.counter("shipper_text_replaced_total", source=name)
         self._stages = {
             stage: metrics.counter("shipper_records_total", source=name, stage=stage)
@@ -99,7 +101,7 @@ class SourceIntake:
         try:
             made = await asyncio.get_running_loop().run_in_executor(self._workers, self._work, read)
         finally:
-            self._working = False
+            self.working = False
         return None if made is None else self._append(*made)
 
     async def take_gap(self, upstream: Upstream, gap: Gap, labels: Labels) -> Ticket:  # noqa: ARG002 - see HopIntake
@@ -129,7 +131,7 @@ class SourceIntake:
     @property
     def in_hand(self) -> int:
         """Batches that are processed now or are not durable yet."""
-        return len(self._pending) + self._working
+        return len(self._pending) + self.working
 
     @property
     def progress(self) -> int:
@@ -151,13 +153,14 @@ class SourceIntake:
         batch = read()
         if batch is None:
             return None
-        self._working = True  # from here on somebody else's code may hang
+        self.working = True  # from here on somebody else's code may hang
         if self._held(batch) and isinstance(batch.payload, Frame):
             return batch, EntryDraft([batch.payload], upstream=batch.upstream)
         batch.state = {self._prefix + key: value for key, value in batch.state.items()}
         batch = self._chain.run(batch)
-        if self._chain.invalid_utf8 > self._replaced.value:
-            self._replaced.add(self._chain.invalid_utf8 - self._replaced.value)
+        if self._chain.invalid_utf8 > self._invalid:
+            self._replaced.add(self._chain.invalid_utf8 - self._invalid)
+            self._invalid = self._chain.invalid_utf8
         frames = [batch.payload] if isinstance(batch.payload, Frame) else self._frames(batch)
         batch.ranges = _ranges(batch)
         return batch, EntryDraft(frames, batch.state, batch.dead_letters, batch.upstream)
@@ -205,8 +208,13 @@ class SourceIntake:
         batch.payload, batch.indices, batch.subs = Payload.lines(b""), None, None
 
     def _append(self, batch: Batch, entry: EntryDraft) -> Ticket:
-        self._count(batch)
-        return self._queue(entry, sum(len(f.raw) if isinstance(f, Frame) else f.size for f in entry.frames))
+        self.taken += 1
+        ticket = self._queue(entry, sum(len(f.raw) if isinstance(f, Frame) else f.size for f in entry.frames))
+        if batch.upstream is None:
+            self._count(batch)
+        else:  # whether it is a duplicate only the writer knows
+            ticket.durable.add_done_callback(partial(self._count_if_new, batch))
+        return ticket
 
     def _queue(self, entry: EntryDraft, size: int) -> Ticket:
         future = self._spool.append(entry)
@@ -217,15 +225,21 @@ class SourceIntake:
             self._budget.free(size)
             self._pending.discard(future)
             self.settled += 1
-            # Asking for the exception also keeps asyncio from warning about a source that does not wait for it.
-            if not future.cancelled() and future.exception() is None and future.result() == DUPLICATE:
-                self._metrics.counter("shipper_duplicates_total", source=self.name).add()
+            if not future.cancelled():
+                future.exception()  # asked for, or asyncio would warn about a source that does not wait for it
 
         future.add_done_callback(done)
         return Ticket(future)
 
+    def _count_if_new(self, batch: Batch, durable: "asyncio.Future[int]") -> None:
+        if durable.cancelled() or durable.exception() is not None:
+            return
+        if durable.result() == DUPLICATE:
+            self._metrics.counter("shipper_duplicates_total", source=self.name).add()
+        else:
+            self._count(batch)
+
     def _count(self, batch: Batch) -> None:
-        self.taken += 1
         stages = self._stages
         if isinstance(batch.payload, Frame):
             stages["read"].add(batch.payload.records)

@@ -17,6 +17,7 @@ from shipper.budget import Budget
 from shipper.chain.run import Chain
 from shipper.config import Config
 from shipper.errors import ConfigError, ShipperError, SinkUnavailable, SourceError, SpoolError
+from shipper.gauges import follow
 from shipper.intake import SourceIntake
 from shipper.log import get_logger
 from shipper.metrics import Registry
@@ -27,7 +28,6 @@ from shipper.sinks.delivery import Delivery
 from shipper.spool.files import Damage
 from shipper.spool.spool import Spool
 from shipper.status import status
-from shipper.version import VERSION
 
 if TYPE_CHECKING:
     from shipper.sources.base import Source
@@ -65,15 +65,21 @@ class Pipeline:
         self._workers = ThreadPoolExecutor(min(_WORKERS, len(config.sources)), thread_name_prefix="chain")
         self._budget = Budget(_BUDGET)
         self._stop = asyncio.Event()
+        self._deadline = 0.0
+        self.stuck = False
+        """After ``run``: a processor hangs in its worker thread. Only the end of the process ends it."""
         self._error: ShipperError | None = None
-        self._gauges()
+        self.spool.on_damage = self._damaged
+        follow(self.metrics, self.spool, self.feeds)
         self.readiness = Readiness(self.metrics, spool_fill=self._fill)
         for name, feed in self.feeds.items():
             self.readiness.watch(
                 "sink", name, partial(getattr, feed, "backlog_bytes"), partial(getattr, feed, "cursor")
             )
         self.admin = (
-            Admin(config.admin.listen, self.metrics, self.readiness.check, self._status) if config.admin else None
+            Admin(config.admin.listen, self.metrics, self.readiness.check, partial(status, self))
+            if config.admin
+            else None
         )
 
     def _delivery(self, name: str) -> Delivery:
@@ -90,24 +96,6 @@ class Pipeline:
 
     def _fill(self) -> float:
         return 1.0 if self.spool.blocked else self.spool.used / self.spool.max_bytes
-
-    def _status(self) -> dict[str, Any]:
-        return status(self)
-
-    def _gauges(self) -> None:
-        spool, metrics = self.spool, self.metrics
-        metrics.gauge("shipper_build_info", version=VERSION).set(1)
-        metrics.gauge_function("shipper_spool_bytes", lambda: spool.used)
-        metrics.gauge_function("shipper_spool_limit_bytes", lambda: spool.max_bytes)
-        metrics.gauge_function("shipper_dead_letters_bytes", lambda: spool.dead_letter_bytes)
-        metrics.gauge_function(
-            "shipper_spool_oldest_unacked_seconds",
-            lambda: max(feed.oldest_unacked_seconds for feed in self.feeds.values()),
-        )
-        for name, feed in self.feeds.items():
-            metrics.gauge_function("shipper_sink_backlog_bytes", partial(getattr, feed, "backlog_bytes"), sink=name)
-            metrics.gauge_function("shipper_sink_backlog_frames", partial(getattr, feed, "backlog_frames"), sink=name)
-        spool.on_damage = self._damaged
 
     def _damaged(self, damage: Damage) -> None:
         size = damage.end - damage.start
@@ -147,7 +135,10 @@ class Pipeline:
         try:
             await self._wait(sources)
         finally:
-            await _cancel(sources)
+            self._deadline = time.monotonic() + self.config.shutdown_timeout
+            for task in sources:
+                task.cancel()
+            await self._at_most(sources)
             await self._drain(deliveries)
             await _cancel(others)
             if self.admin is not None:
@@ -164,20 +155,27 @@ class Pipeline:
 
     async def _drain(self, deliveries: Sequence["asyncio.Task[None]"]) -> None:
         """Let what was taken become durable, let the sinks catch up, stop them, seal the spool."""
-        for intake in self.intakes.values():
-            if not self.spool.blocked:
-                await intake.settle()
+        if not self.spool.blocked:
+            await self._at_most([asyncio.create_task(intake.settle()) for intake in self.intakes.values()])
         if self._error is None:
             await self._catch_up()
         self._say_what_is_left()
         await _cancel(deliveries)
-        for chain in self._chains:
-            chain.teardown()
-        self._workers.shutdown(wait=True, cancel_futures=True)
+        self.stuck = any(intake.working for intake in self.intakes.values())
+        if not self.stuck:
+            for chain in self._chains:
+                chain.teardown()
+        self._workers.shutdown(wait=not self.stuck, cancel_futures=True)
         try:
             await self.spool.close()
         except SpoolError as error:
             self._error = self._error or error
+
+    async def _at_most(self, tasks: Sequence["asyncio.Future[Any]"]) -> None:
+        """Wait for tasks; once a stop was asked for, no longer than ``shutdown_timeout`` says."""
+        if tasks:
+            left = max(0.0, self._deadline - time.monotonic())
+            await asyncio.wait(tasks, timeout=left if self._stop.is_set() else None)
 
     def _say_what_is_left(self) -> None:
         left = sum(feed.backlog_frames for feed in self.feeds.values())
@@ -187,8 +185,8 @@ class Pipeline:
         elif left:
             log.warning("stopped before everything was delivered; the rest goes after the next start", frames=left)
         elif self.once and self._error is None:
-            names = self.config.sources
-            read = sum(self.metrics.value("shipper_records_total", source=name, stage="read") or 0 for name in names)
+            value, names = self.metrics.value, self.config.sources
+            read = sum(value("shipper_records_total", source=name, stage="read") or 0 for name in names)
             log.info("everything is delivered", read=int(read))
 
     async def _catch_up(self) -> None:
@@ -199,8 +197,9 @@ class Pipeline:
             stopped = asyncio.create_task(self._stop.wait())
             await asyncio.wait({everything, stopped}, return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
+            self._deadline = time.monotonic() + self.config.shutdown_timeout
         if not everything.done() and self._error is None:
-            await asyncio.wait({everything}, timeout=self.config.shutdown_timeout)
+            await self._at_most([everything])
         await _cancel([*waiting, everything])
 
     def _delivery_ended(self, task: "asyncio.Task[None]") -> None:
@@ -216,50 +215,63 @@ class Pipeline:
         source: Source = self.config.sources[name]
         delays = Delays(_RESTART)
         while True:
+            began = time.monotonic()
             try:
-                chain = self._chain(name, source)
-                intake = self._intake(name, source, chain)
-                await source.run(intake, once=self.once)
+                await self._run_source(name, source)
             except (SpoolError, ConfigError) as error:
-                self._fatal(error)
-                return
-            except SourceError as error:
-                if not error.retriable:
-                    self.failed[name] = str(error)
-                    self._fatal(error)
-                    return
-                log.warning("a source is not available; it is tried again", source=name, why=str(error), every=60.0)
+                return self._fatal(error)
             except Exception as error:  # noqa: BLE001 - a source may be anybody's code; the others go on
-                self.failed[name] = repr(error)
-                self.readiness.source_died(name, repr(error))
-                log.warning("a source crashed; it is started again", source=name, exc=error, every=60.0)
+                why = str(error) if isinstance(error, SourceError) else repr(error)
+                self.failed[name] = why
+                self.readiness.source_died(name, why)
+                if isinstance(error, SourceError) and not error.retriable:
+                    return self._fatal(error)
+                if not isinstance(error, SourceError):
+                    log.error("a source crashed", source=name, exc=error, every=60.0, key=(name, type(error)))
+                    if self.once:
+                        return self._fatal(SourceError(f"source {name} crashed: {why}"))
+                else:
+                    log.warning("a source is not available", source=name, why=why, every=60.0, key=name)
             else:
                 if self.once:
-                    return
+                    return None
                 log.info("a source has ended: there is nothing more to read", source=name)
                 await asyncio.Event().wait()
+            if time.monotonic() - began > _RESTART.max:
+                delays.reset()
+            await asyncio.sleep(delays.next())
+            self.failed.pop(name, None)
+
+    async def _run_source(self, name: str, source: "Source") -> None:
+        """One life of a source, with a chain of its own that goes on from what is durable."""
+        chain = self._chain(name, source)
+        intake = self._intake(name, source, chain)
+        try:
+            await source.run(intake, once=self.once)
+        except asyncio.CancelledError:
+            raise  # the drain settles what was taken
+        except BaseException:
             await intake.settle()
             self._chains.remove(chain)
             chain.teardown()
-            await asyncio.sleep(delays.next())
-            self.failed.pop(name, None)
+            raise
 
     def _chain(self, name: str, source: "Source") -> Chain:
         specs = [spec.fresh() for spec in (*source.processors, *self.config.processors)]  # sources share no instance
         return Chain(specs, name, lambda: self.spool.dead_letter_room, self.spool.state)
 
     def _intake(self, name: str, source: "Source", chain: Chain) -> SourceIntake:
-        config = self.config
+        batch = self.config.batch
         intake = self.intakes[name] = SourceIntake(
             name,
-            {**config.labels, "source": name, **source.labels},
+            {**self.config.labels, "source": name, **source.labels},
             chain,
             self.spool,
             self.metrics,
             self._budget,
             self._workers,
-            config.batch.max_bytes,
-            config.batch.max_delay,
+            batch.max_bytes,
+            batch.max_delay,
         )
         self._chains.append(chain)
         self.readiness.source_runs(name)

@@ -43,6 +43,8 @@ def run_each(process: Callable[[Record], Any], records: list[Record], fail: Fail
                 results.append(process(record))  # noqa: PERF401 - what was done before an error must not be done twice
         except Exception as error:  # noqa: BLE001 - code of others: whatever it raises costs this record
             results.append(error.with_traceback(None))
+        except SystemExit:  # and it cannot end the process
+            results.append(_exit())
     return settle(results, records.__getitem__, fail)
 
 
@@ -141,12 +143,18 @@ def _attempt(process_batch: Callable[[list[Record]], Any], records: list[Record]
         made = process_batch(records.copy())
     except Exception as error:  # noqa: BLE001 - code of others: whatever it raises costs these records
         return error.with_traceback(None)
+    except SystemExit:  # and it cannot end the process
+        return _exit()
     if not isinstance(made, list):
         return _rubbish("process_batch", made)
     if set(map(type, made)) <= {dict}:
         return made
     odd = [record for record in made if not isinstance(record, dict)]
     return _rubbish("process_batch", odd) if odd else made
+
+
+def _exit() -> RuntimeError:
+    return RuntimeError("the processor called sys.exit()")
 
 
 def _rubbish(method: str, result: Any) -> TypeError:

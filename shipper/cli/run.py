@@ -56,7 +56,14 @@ async def _run(loaded: config.Config, *, once: bool) -> None:
         signal.SIGHUP,
         lambda: _log.warning("SIGHUP: a reload while running is not there yet; restart to apply a changed config"),
     )
-    await pipeline.run()
+    code = 1
+    try:
+        await pipeline.run()
+        code = 0
+    finally:
+        if pipeline.stuck:  # the interpreter would wait for the thread, for ever
+            _log.error("a processor does not return: the process ends without it, its batch is read again")
+            os._exit(code)
     _log.info("stopped")
 
 

@@ -153,3 +153,55 @@ def test_a_processor_that_fails_is_named_in_the_log(tmp_path: Path) -> None:
     assert agent.wait() == 0, agent.output()
     assert agent.output().count("a record goes to the dead letters") == 1
     assert "no such luck" in agent.output()
+
+
+def processor(tmp_path: Path, body: str) -> str:
+    """A processor of one's own, and the config that names it."""
+    (tmp_path / "own.py").write_text(
+        "import sys\nimport time\n\nfrom shipper import Processor, Record\n\n\nclass Own(Processor):\n"
+        f"    def process(self, record: Record) -> Record:\n        {body}\n        return record\n"
+    )
+    return "processors: ['./own.py:Own']\n"
+
+
+def test_a_processor_that_hangs_does_not_hold_up_a_stop(tmp_path: Path) -> None:
+    """After ``shutdown_timeout`` the process ends without it; the next start reads the batch again."""
+    write(tmp_path, "one\n")
+    extra = processor(tmp_path, "time.sleep(1000)") + "shutdown_timeout: 500ms\n"
+    agent = Node(tmp_path, "agent", agent_config(tmp_path, file_sink(tmp_path), extra))
+    agent.start()
+    wait_for(lambda: agent.up, "the start-up line")
+    assert agent.stop(20) == 0, agent.output()
+    assert "a processor does not return" in agent.output()
+    processor(tmp_path, "pass")
+    agent.start("--once")
+    assert agent.wait() == 0, agent.output()
+    assert [r["message"] for r in records(tmp_path / "out.ndjson")] == ["one"]
+
+
+def test_a_processor_cannot_end_the_process(tmp_path: Path) -> None:
+    """``sys.exit`` costs the record, like any exception."""
+    write(tmp_path, "one\ntwo\n")
+    extra = processor(tmp_path, "sys.exit(3) if record['message'] == 'one' else None")
+    agent = Node(tmp_path, "agent", agent_config(tmp_path, file_sink(tmp_path), extra))
+    agent.start("--once")
+    assert agent.wait() == 0, agent.output()
+    assert [r["message"] for r in records(tmp_path / "out.ndjson")] == ["two"]
+    assert "the processor called sys.exit()" in agent.output()
+
+
+def test_run_once_with_a_source_that_crashes_exits_1(tmp_path: Path) -> None:
+    """It must not look like a run that shipped everything."""
+    write(tmp_path, "one\n")
+    (tmp_path / "broken.py").write_text(
+        "from shipper.sources.base import Intake, Source\n\n\nclass Broken(Source):\n"
+        "    async def run(self, intake: Intake, *, once: bool) -> None:\n        raise RuntimeError('no such luck')\n"
+    )
+    config = (
+        f"data_dir: {tmp_path}/data\nsources: {{app: {{type: './broken.py:Broken'}}}}\n"
+        f"sinks: {{out: {file_sink(tmp_path)}}}\n"
+    )
+    agent = Node(tmp_path, "agent", config)
+    agent.start("--once")
+    assert agent.wait() == 1
+    assert "no such luck" in agent.output()
