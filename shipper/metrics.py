@@ -62,12 +62,16 @@ TABLE: Final[dict[str, Metric]] = {
     "shipper_sink_breaker_state": Metric(
         "gauge", ("sink",), "The sink's circuit breaker: 0 closed, 1 half-open, 2 open."
     ),
-    "shipper_sink_acked_total": Metric("counter", ("sink",), "Records that the sink acknowledged."),
+    "shipper_sink_acked_total": Metric("counter", ("sink",), "Records that the sink acknowledged and did not refuse."),
     "shipper_sink_backlog_bytes": Metric("gauge", ("sink",), "Bytes in the spool that the sink has not acknowledged."),
     "shipper_sink_backlog_frames": Metric(
         "gauge", ("sink",), "Frames in the spool that the sink has not acknowledged."
     ),
-    "shipper_sink_retries_total": Metric("counter", ("sink", "reason"), "Attempts to connect or to send that failed."),
+    "shipper_sink_retries_total": Metric(
+        "counter",
+        ("sink", "reason"),
+        "Attempts to connect or to send that failed; the reason is unavailable, refused or crashed.",
+    ),
     "shipper_sink_alarms_total": Metric(
         "counter", ("sink", "kind"), "Findings at the sink that somebody should look at; the log says more."
     ),
@@ -81,6 +85,10 @@ TABLE: Final[dict[str, Metric]] = {
     "shipper_lost_bytes_total": Metric("counter", ("reason",), "Bytes that were lost, by the reason. Should stay 0."),
 }
 """Every metric: name, kind, labels, help (one line, no backslash). docs/guide/operations.md shows the same table."""
+
+LOSSES: Final = ("corrupt", "dead_letters_full", "truncated", "vanished")
+"""The reasons of ``shipper_lost_bytes_total``. They stand at 0 from the start: ``increase()`` does not see the event
+that makes its series."""
 
 log = get_logger("metrics")
 _Labels = tuple[str, ...]
@@ -163,6 +171,8 @@ class Registry:
     def __init__(self) -> None:
         self._children: dict[str, dict[_Labels, Counter | Gauge | Histogram]] = {name: {} for name in TABLE}
         self._lock = threading.Lock()
+        for reason in LOSSES:
+            self.counter("shipper_lost_bytes_total", reason=reason)
 
     def counter(self, name: str, /, **labels: str) -> Counter:
         """The counter with these labels; it is made at the first call."""

@@ -10,6 +10,8 @@ The rules
 - The cursor moves by ``acked`` alone, and only to the end of an item that was handed to the sink.
 - A group is read when the one before it was taken: what waits for a slow sink waits on disk.
 - An attempt succeeded if the sink acknowledged something or stayed connected for longer than the longest backoff.
+- After a failure the log says "connected" once something is acknowledged, or nothing waits: to connect proves little (a
+  file sink meets the file that another one holds when it writes).
 """
 
 import asyncio
@@ -79,6 +81,8 @@ class Delivery:
         self._meter = Meter(name, metrics, clock)
         self._refusals = Refusals(name, spool, self._meter, self._log)
         self._progress = False
+        self._away_since: float | None = None
+        """When the failure came since which the log has not said "connected"."""
         self._moved = asyncio.Event()
 
     # What the sink sees (Outlet)
@@ -128,10 +132,13 @@ class Delivery:
         self.last_ack_monotonic = self._clock()
         if not self._progress:
             self._succeeded()
+        if self._away_since is not None:
+            self._say_connected()
         self._moved.set()
 
     async def refuse(self, item: Item, index: int, raw: bytes, reason: str) -> None:
         """Put one record to the dead letters, exactly once; returns when that is durable."""
+        self._meter.not_taken(item, index, raw)
         await self._refusals.refuse(item, index, raw, reason)
 
     def alarm(self, kind: str, message: str, **fields: Any) -> None:
@@ -195,7 +202,16 @@ class Delivery:
         self.up = True
         self.state = "connected"
         self._meter.up(True)
-        self._log.info("connected", to=self._sink.describe() or None, next=self._feed.cursor, every=1.0)
+        if self._away_since is None or self.caught_up:
+            self._say_connected()
+
+    def _say_connected(self) -> None:
+        fields: dict[str, Any] = {"to": self._sink.describe() or None, "next": self._feed.cursor}
+        if self._away_since is not None:
+            fields["after"] = f"{self._clock() - self._away_since:.1f}s"
+            fields["frames"] = self._spool.next_seq - self._feed.cursor
+            self._away_since = None
+        self._log.info("connected", every=1.0, **fields)
 
     async def _pump(self) -> None:
         while True:
@@ -242,6 +258,8 @@ class Delivery:
     def _judge(self, failure: Exception, lasted: float) -> float:
         """Note how an attempt ended; the seconds to wait before the next one."""
         retriable = isinstance(failure, ShipperError) and failure.retriable
+        if self._away_since is None:
+            self._away_since = self._clock()
         if not self._progress and lasted >= self._sink.backoff.max:
             self._succeeded()
         if not retriable:
@@ -255,14 +273,15 @@ class Delivery:
         self.state = f"{'open' if self._breaker.state is BreakerState.OPEN else 'retrying'}: {reason}"
         self._meter.breaker(self._breaker.state)
         again = f"{wait:.1f}s"
-        kind = type(failure).__name__
-        self._meter.retry(kind)
         if retriable:
+            self._meter.retry("unavailable")
             self._log.warning(f"cannot deliver: {reason}", again_in=again, every=_LOG_EVERY, key=reason)
         elif isinstance(failure, ShipperError):
+            self._meter.retry("refused")
             text = f"cannot deliver, and trying again does not help: {reason}"
             self._log.error(text, again_in=again, every=_LOG_EVERY, key=reason)
         else:
+            self._meter.retry("crashed")
             self._log.error(f"the sink crashed: {reason}", again_in=again, every=_LOG_EVERY, key=reason, exc=failure)
         return wait
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from shipper.sinks.base import Frame, Item
 from shipper.sinks.breaker import BreakerState
+from shipper.spool.frame import HEADER_SIZE
 
 if TYPE_CHECKING:
     from shipper.metrics import Registry
@@ -34,6 +35,9 @@ class Meter:
         self._metrics = metrics
         self._clock = clock
         self._given: deque[_Given] = deque()
+        self._refused: dict[int, int] = {}
+        """Records refused of what is not acknowledged, by the ``next`` of their item."""
+        self._last_refused = (-1, -1)
         self._up = metrics.gauge("shipper_sink_up", sink=sink)
         self._breaker = metrics.gauge("shipper_sink_breaker_state", sink=sink)
         self._acked = metrics.counter("shipper_sink_acked_total", sink=sink)
@@ -66,15 +70,18 @@ class Meter:
         reached = crc = records = 0
         while self._given and self._given[0].next <= next_seq:
             reached, crc, count, since = self._given.popleft()
-            if count:
+            count -= self._refused.pop(reached, 0)
+            if count > 0:  # below 0: the item was thinned to nothing, and refused as a whole before
                 records += count
                 self._latency.observe(now - since, count)
         self._acked.add(records)
         return reached, crc
 
     def forget(self) -> None:
-        """What the sink was given comes again."""
+        """What the sink was given comes again, and what it refused of that is refused again."""
         self._given.clear()
+        self._refused.clear()
+        self._last_refused = (-1, -1)
 
     def up(self, value: bool) -> None:
         """Connected or not."""
@@ -85,12 +92,22 @@ class Meter:
         self._breaker.set(state.value)
 
     def retry(self, reason: str) -> None:
-        """An attempt ended."""
+        """An attempt ended. ``reason`` is a word for operators: docs/guide/sinks.md lists them."""
         self._metrics.counter("shipper_sink_retries_total", sink=self._sink, reason=reason).add()
 
     def alarm(self, kind: str) -> None:
         """Something is wrong at the far side that somebody should look at."""
         self._metrics.counter("shipper_sink_alarms_total", sink=self._sink, kind=kind).add()
+
+    def not_taken(self, item: Item, index: int, raw: bytes) -> None:
+        """The sink refused a record: it is not to be counted as acknowledged, whatever becomes of it."""
+        body = item.body
+        if not isinstance(body, Frame) or (item.seq, index) <= self._last_refused:
+            return
+        self._last_refused = (item.seq, index)
+        payload_at = HEADER_SIZE + body.meta_size
+        whole = len(raw) == len(body.raw) - payload_at and body.raw.endswith(raw)  # see flat.damaged
+        self._refused[item.next] = self._refused.get(item.next, 0) + (body.records if whole else 1)
 
     def refused(self) -> None:
         """A record went to the dead letters."""

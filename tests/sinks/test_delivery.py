@@ -1,6 +1,7 @@
 """The delivery, from a real spool to sinks that misbehave."""
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +23,7 @@ from shipper import log
 from shipper.errors import ProtocolError, SinkError, SinkUnavailable, SpoolFailed
 from shipper.sinks.base import Backoff, Breaker, Frame, Gap, Item, Outlet, Sink
 from shipper.sinks.delivery import Delivery
-from shipper.sinks.flat import each_record, refuse
+from shipper.sinks.flat import Refusal, each_record, lines_of, refuse
 from shipper.spool.frame import decode
 from shipper.units import Duration
 
@@ -97,6 +98,19 @@ def fresh_log() -> None:
 
 async def caught_up(delivery: Delivery) -> None:
     await asyncio.wait_for(delivery.wait_caught_up(), DEADLINE)
+
+
+def acked(outpost: Outpost) -> float:
+    seen = outpost.metrics.value("shipper_delivery_latency_seconds", sink="out")
+    counted = outpost.metrics.value("shipper_sink_acked_total", sink="out")
+    assert seen == counted
+    return counted
+
+
+def connections(said: str) -> list[dict[str, Any]]:
+    """What the log tells of connections."""
+    events = [json.loads(line) for line in said.splitlines()]
+    return [event for event in events if event["msg"] == "connected"]
 
 
 def retries(outpost: Outpost, reason: str) -> float:
@@ -196,7 +210,7 @@ async def test_after_a_failed_send_everything_unacknowledged_comes_again_in_orde
     assert sink.connects == 4
     assert sink.closes == 4
     assert sink.seqs()[-2:] == sorted(set(sink.seqs()))
-    assert retries(outpost, "SinkUnavailable") == 3
+    assert retries(outpost, "unavailable") == 3
     assert outpost.metrics.value("shipper_sink_acked_total", sink="out") == 2
 
 
@@ -215,6 +229,46 @@ async def test_the_state_tells_why_it_does_not_deliver(outpost: Outpost) -> None
     sink.on_connect = Failures(1, SinkUnavailable("nobody there"), lambda outlet: outlet.cursor)
     async with outpost.opened(), outpost.delivering(sink, uniform=lambda _, most: most) as delivery:
         await until(lambda: delivery.state == "retrying: nobody there")
+
+
+async def test_the_log_says_connected_again_only_when_something_gets_through(
+    outpost: Outpost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file sink connects, and finds the file locked when it writes."""
+    now = 100.0
+
+    def take(items: Sequence[Item]) -> None:
+        sink.outlet.acked(items[0].next)
+        sink.outlet.acked(items[-1].next)
+
+    script = Failures(5, SinkUnavailable("locked"), take)
+
+    def send(items: Sequence[Item]) -> None:
+        nonlocal now
+        now += 2.0
+        log.configure()  # what was said before holds nothing back
+        script(items)
+
+    sink = scripted()
+    sink.on_send = send
+    async with outpost.opened():
+        await outpost.append(frame_draft(lines("a")), frame_draft(lines("b")))
+        async with outpost.delivering(sink, clock=lambda: now) as delivery:
+            await caught_up(delivery)
+    said = connections(capsys.readouterr().err)
+    assert [(event.get("after"), event.get("frames")) for event in said] == [(None, None), ("10.0s", 1)]
+
+
+async def test_the_log_says_connected_again_when_nothing_waits(
+    outpost: Outpost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sink = scripted()
+    sink.on_connect = Failures(1, SinkUnavailable("away"), lambda outlet: outlet.cursor)
+    async with outpost.opened(), outpost.delivering(sink) as delivery:
+        await until(lambda: delivery.up)
+    (said,) = connections(capsys.readouterr().err)
+    assert said["after"].endswith("s")
+    assert said["frames"] == 0
 
 
 def connected(sink: ScriptedSink, delivery: Delivery, times: int) -> bool:
@@ -253,12 +307,16 @@ async def test_a_break_is_noticed_while_a_send_waits(outpost: Outpost) -> None:
 
 
 @pytest.mark.parametrize(
-    "error",
-    [SinkError("refused"), ProtocolError("nonsense"), ZeroDivisionError("a bug"), asyncio.CancelledError],
-    ids=["refused", "protocol", "bug", "cancelled inside"],
+    ("error", "reason"),
+    [
+        pytest.param(SinkError("refused"), "refused", id="refused"),
+        pytest.param(ProtocolError("nonsense"), "refused", id="protocol"),
+        pytest.param(ZeroDivisionError("a bug"), "crashed", id="bug"),
+        pytest.param(asyncio.CancelledError, "refused", id="cancelled inside"),
+    ],
 )
 async def test_a_failure_that_retrying_does_not_mend_opens_the_breaker_and_is_tried_rarely(
-    outpost: Outpost, error: Exception | type[BaseException], capsys: pytest.CaptureFixture[str]
+    outpost: Outpost, error: Exception | type[BaseException], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sink = scripted(breaker=Breaker(open_for=Duration(3600)))
     sink.on_send = Failures(1, error, sink.on_send)
@@ -268,6 +326,7 @@ async def test_a_failure_that_retrying_does_not_mend_opens_the_breaker_and_is_tr
         assert sink.connects == 1
         assert outpost.metrics.value("shipper_sink_breaker_state", sink="out") == 2
         assert not delivery.up
+        assert retries(outpost, reason) == 1
     said = capsys.readouterr().err
     assert '"level":"error"' in said
     if isinstance(error, ZeroDivisionError):
@@ -405,6 +464,7 @@ async def test_a_frame_that_where_cannot_read_goes_to_the_dead_letters(outpost: 
         await caught_up(delivery)
     assert [letter.raw for letter in outpost.dead_letters()] == [b"two\nlines\n"]
     assert [item.body.records for item in sink.given if isinstance(item.body, Frame)] == [0]
+    assert acked(outpost) == 0
 
 
 # Refused records
@@ -436,6 +496,7 @@ async def test_a_refused_record_is_a_dead_letter_with_its_reason_and_place(outpo
     assert (letter.raw, letter.size, letter.processor, letter.error) == (b"b", 1, "sink/out", "too blue")
     assert (letter.labels, letter.source, letter.generation, letter.index) == ({"host": "edge-1"}, "app", b"g" * 16, 1)
     assert outpost.metrics.value("shipper_dead_letters_total", processor="sink/out") == 1
+    assert acked(outpost) == 1
 
 
 async def test_a_record_refused_again_is_not_written_again(outpost: Outpost) -> None:
@@ -445,8 +506,10 @@ async def test_a_record_refused_again_is_not_written_again(outpost: Outpost) -> 
     async with outpost.opened(), outpost.delivering(sink) as delivery:
         await outpost.append(frame_draft(lines("a", "b")), frame_draft(lines("c", "d")))
         await caught_up(delivery)
+    assert acked(outpost) == 2
     outpost.lose_cursor()
     await outpost.deliver_all(picky())
+    assert acked(outpost) == 4
     assert [letter.raw for letter in outpost.dead_letters()] == [b"b", b"d"]
 
 
@@ -461,6 +524,7 @@ async def test_when_the_dead_letters_are_full_the_loss_is_counted_and_said(
     labels = {"processor": "sink/out", "reason": "dead_letters_full"}
     assert outpost.metrics.value("shipper_records_dropped_total", **labels) == 3
     assert outpost.metrics.value("shipper_lost_bytes_total", reason="dead_letters_full") == 3 * 70
+    assert acked(outpost) == 4
     assert "the dead letters are full" in capsys.readouterr().err
 
 
@@ -483,6 +547,24 @@ async def test_many_refusals_at_once_do_not_overfill_the_dead_letters(tmp_path: 
     assert outpost.spool.dead_letter_bytes <= 2000
     labels = {"processor": "sink/out", "reason": "dead_letters_full"}
     assert outpost.metrics.value("shipper_records_dropped_total", **labels) == 300 - len(kept)
+    assert acked(outpost) == 0
+
+
+async def test_a_frame_that_a_sink_refuses_as_a_whole_counts_no_record_as_acknowledged(outpost: Outpost) -> None:
+    class Reading(ScriptedSink):
+        async def send(self, items: Sequence[Item]) -> None:
+            refusals: list[Refusal] = []
+            for item in items:
+                lines_of(item, identity=False, read_at=False, refusals=refusals)
+            await refuse(self.outlet, refusals)
+            await super().send(items)
+
+    sink = Reading(backoff=QUICK)
+    sink.setup()
+    async with outpost.opened(), outpost.delivering(sink) as delivery:
+        await outpost.append(frame_draft(lines("a", "b")), unreadable_draft(), frame_draft(lines("c")))
+        await caught_up(delivery)
+    assert acked(outpost) == 3
 
 
 # Metrics
