@@ -25,6 +25,8 @@ class Builder:
         self._decoder = decoder
         self._finder = Finder()
         self._processor_names: set[str] = set()
+        self._claimed: dict[tuple[str, str], tuple[str, Place]] = {}
+        """What a source or sink has alone, and which one has it where."""
 
     def sources(self, node: Node) -> dict[str, Source]:
         """The sources by name; those with problems are left out."""
@@ -127,11 +129,25 @@ class Builder:
         try:
             component.setup()
             if kind is PROCESSOR:
-                component.teardown()  # what setup opened for the check is opened again when the chain starts
+                try:
+                    _check_methods(component)
+                finally:
+                    component.teardown()  # what setup opened for the check is opened again when the chain starts
+            else:
+                self._claim(kind, component, path, place)
         except Exception as error:  # noqa: BLE001 - code of others: whatever it raises, the config cannot be used
             self._decoder.foreign(place, path, error)
             return None
         return component
+
+    def _claim(self, kind: Kind, component: Any, path: str, place: Place) -> None:
+        """:raises ValueError: another component has what this one must have alone."""
+        claim = component.claims()
+        if claim is None:
+            return
+        first, there = self._claimed.setdefault((kind.noun, claim), (path, place))
+        if first != path:
+            raise ValueError(f"two {kind.noun}s cannot share {claim}; {first} has it, at {there}")
 
     def _check_where(self, node: Mapping, path: str) -> bool:
         where = node.items.get("where")
@@ -194,6 +210,23 @@ class Builder:
             place = node.items["listen"].place if "listen" in node.items else node.place
             text = "listens on every interface without TLS or tokens: whoever reaches the port can send"
             self.warnings.append(f"{place}: {path}.listen: {text}")
+
+
+def _check_methods(processor: Any) -> None:
+    """:raises ValueError: the engine could not call this processor."""
+    import inspect
+
+    from shipper.processor import Processor
+
+    cls = type(processor)
+    for name in ("process", "process_batch"):
+        method = getattr(cls, name)
+        if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+            raise ValueError(f"{cls.__name__}.{name} is 'async def', expected 'def': processors are synchronous")
+    if cls.process is not Processor.process or cls.process_batch is not Processor.process_batch:
+        return
+    if processor.where is not None or processor.constants() is None:
+        raise ValueError(f"{cls.__name__} must define process or process_batch")
 
 
 def is_everywhere(listen: str) -> bool:

@@ -128,10 +128,13 @@ class Decoder:
         if isinstance(text, Bad):
             return BAD
         as_written = node.plain and text.value == node.text
-        if Any in flat:
-            return guess(text.value) if as_written else text.value
-        if str in flat and len(flat) > 1:
-            return _text_or(flat, text.value, as_written)
+        try:
+            if Any in flat:
+                return guess(text.value) if as_written else text.value
+            if str in flat and len(flat) > 1:
+                return _text_or(flat, text.value, as_written)
+        except ValueError as error:
+            return self.bad(node.place, path, f"found {found(node)}, {error}")
         details = []
         for member in flat:
             try:

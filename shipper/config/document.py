@@ -201,7 +201,7 @@ class _Composer:
             elif key.text in node.keys:
                 first = node.keys[key.text]
                 text = f"the key {quoted(key.text)} is here twice; the first one stands in line {first.line}"
-                self._problems.add(key.place, "", text)
+                self._problems.add(key.place, "", text, readable=True)
             else:
                 node.items[key.text] = value
                 node.keys[key.text] = key.place

@@ -47,12 +47,13 @@ def _merge(whole: Mapping, part: Mapping, problems: Problems) -> None:
         elif isinstance(there, Mapping) and isinstance(node, Mapping):
             for name, item in node.items.items():
                 if name in there.items:
-                    problems.add(node.keys[name], f"{key}.{name}", f"is defined twice; first at {there.keys[name]}")
+                    text = f"is defined twice; first at {there.keys[name]}"
+                    problems.add(node.keys[name], f"{key}.{name}", text, readable=True)
                 else:
                     there.items[name] = item
                     there.keys[name] = node.keys[name]
         elif not _nothing(node):
-            problems.add(place, key, f"is defined twice; first at {whole.keys[key]}")
+            problems.add(place, key, f"is defined twice; first at {whole.keys[key]}", readable=True)
 
 
 def _nothing(node: Node) -> bool:

@@ -24,7 +24,7 @@ def load(paths: Sequence[str | Path]) -> Config:
     problems = Problems()
     files = [Path(path) for path in paths]
     node = read_all(files, problems)
-    problems.raise_if_any()  # with a file or a half of it missing, what follows would be wrong
+    problems.raise_if_broken()  # with a file or a half of it missing, what follows would be wrong
     config = _config(node, Path(os.path.abspath(files[0])).stem, problems)
     problems.raise_if_any()
     assert config is not None  # noqa: S101 - it is missing only where there are problems

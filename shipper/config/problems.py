@@ -25,13 +25,18 @@ class Problems:
         self._found: dict[tuple[int, int, str], None] = {}
         self._files: dict[str, int] = {}
         self._secrets: dict[str, str] = {}
+        self._broken = False
 
     def expect(self, file: str) -> None:
         """Problems come in the order in which files were announced here."""
         self._files.setdefault(file, len(self._files))
 
-    def add(self, place: Place, path: str, text: str) -> None:
-        """``path`` is where in the tree: ``sources.app.include[0]``; empty for a whole file."""
+    def add(self, place: Place, path: str, text: str, *, readable: bool = False) -> None:
+        """``path`` is where in the tree: ``sources.app.include[0]``; empty for a whole file.
+
+        ``readable``: the file can be understood all the same, so that what else is found in it is worth showing.
+        """
+        self._broken = self._broken or not readable
         line = printable(f"{place}: {path}: {text}" if path else f"{place}: {text}")
         self._found[self._files.setdefault(place.file, len(self._files)), place.line, line] = None
 
@@ -48,6 +53,11 @@ class Problems:
         for value in sorted(self._secrets, key=len, reverse=True):
             message = _redact(message, value, self._secrets[value])
         return message
+
+    def raise_if_broken(self) -> None:
+        """:raises ConfigError: something is wrong that would make further problems misleading."""
+        if self._broken:
+            self.raise_if_any()
 
     def raise_if_any(self) -> None:
         """:raises ConfigError: something is wrong; in the order of files and lines."""

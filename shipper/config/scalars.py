@@ -32,11 +32,16 @@ def guess(text: str) -> Any:
 
     ``true``, ``false``, ``null`` and numbers as JSON writes them are what they look like; all else is text. So ``no``,
     ``007`` and ``2026-01-01`` stay what was written.
+
+    :raises ValueError: a whole number that no frame can hold.
     """
     if text in _GUESSES:
         return _GUESSES[text]
     if _JSON_INTEGER.fullmatch(text):
-        return int(text)
+        number = int(text)
+        if not -(2**63) <= number < 2**64:
+            raise ValueError("expected a whole number of at most 64 bits; put it in quotes if it is text")
+        return number
     if _JSON_NUMBER.fullmatch(text) and math.isfinite(float(text)):
         return float(text)
     return text

@@ -122,6 +122,13 @@ class Backoff(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     min: Duration = Duration(0.1)
     max: Duration = Duration(4)
 
+    def __post_init__(self) -> None:
+        """:raises ValueError: the times make no sense."""
+        if not self.min > 0:
+            raise ValueError(f"min is {self.min}, expected more than 0")
+        if not self.max >= self.min:
+            raise ValueError(f"max is {self.max}, expected at least min, which is {self.min}")
+
 
 class Breaker(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The circuit breaker: after too many failures the sink is left alone for a while, then tried once."""
@@ -132,6 +139,15 @@ class Breaker(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Opens when at least this share of a full window failed."""
     open_for: Duration = Duration(4)
     """How long it stays open before one attempt (half-open) is let through."""
+
+    def __post_init__(self) -> None:
+        """:raises ValueError: such a breaker would never open, or never close."""
+        if self.window < 1:
+            raise ValueError(f"window is {self.window}, expected at least 1")
+        if not 0 < self.failure_ratio <= 1:
+            raise ValueError(f"failure_ratio is {self.failure_ratio}, expected more than 0 and at most 1")
+        if not self.open_for > 0:
+            raise ValueError(f"open_for is {self.open_for}, expected more than 0")
 
 
 class Sink(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True):
@@ -149,6 +165,10 @@ class Sink(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True):
 
     def setup(self) -> None:
         """Check the config beyond its types. A ValueError here is a config error at the sink's line."""
+
+    def claims(self) -> str | None:
+        """What only one sink of a process can have, in words: ``the path /log/all.ndjson``. Asked after ``setup``."""
+        return None
 
     @abstractmethod
     async def connect(self, outlet: Outlet) -> int:

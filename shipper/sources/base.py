@@ -68,6 +68,10 @@ class Source(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True
     def setup(self) -> None:
         """Check the config beyond its types. A ValueError here is a config error at the source's line."""
 
+    def claims(self) -> str | None:
+        """What only one source of a process can have, in words: ``standard input``. Asked after ``setup``."""
+        return None
+
     @abstractmethod
     async def run(self, intake: Intake, *, once: bool) -> None:
         """Read until cancelled; with ``once`` return when all that was there at the start was taken.

@@ -64,6 +64,10 @@ class GrpcSource(Source):
         self._sessions: dict[bytes, Session] = {}
         self._stopping = False
 
+    def claims(self) -> str | None:
+        """Only port 0 can be had twice: it is another one each time."""
+        return f"the address {self.listen}" if split_address(self.listen)[1] else None
+
     async def run(self, intake: Intake, *, once: bool) -> None:
         """Serve until cancelled. With ``once`` nothing is there to be read at the start: it returns at once.
 

@@ -25,6 +25,10 @@ class StdinSource(Source):
     count the bytes since the start of the process.
     """
 
+    def claims(self) -> str:
+        """See ``Source``."""
+        return "standard input"
+
     async def run(self, intake: Intake, *, once: bool) -> None:  # noqa: ARG002 - it ends with its input in any case
         """See ``Source``."""
         await StreamReader(0, intake).run()

@@ -38,6 +38,62 @@ def test_labels_are_texts_numbers_or_switches(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("number", [-(2**63), 2**64 - 1])
+def test_a_label_may_be_any_number_of_64_bits(tmp_path: Path, number: int) -> None:
+    assert load_text(tmp_path, probe("") + f"labels: {{a: {number}}}\n").labels["a"] == number
+
+
+@pytest.mark.parametrize("number", [-(2**63) - 1, 2**64, 10**50])
+def test_a_label_that_no_frame_could_hold_is_refused(tmp_path: Path, number: int) -> None:
+    words = f"found '{number}', expected a whole number of at most 64 bits; put it in quotes if it is text"
+    assert problems_of(tmp_path, probe(f"labels: {{a: {number}}}") + f"labels: {{b: {number}, c: '{number}'}}\n") == [
+        f"c.yaml:4: sources.s.labels.a: {words}",
+        f"c.yaml:6: labels.b: {words}",
+    ]
+
+
+@pytest.mark.parametrize("word", ["NaN", ".nan", "Infinity", "-.inf", "1e999"])
+def test_what_is_no_finite_number_is_text_as_a_label(tmp_path: Path, word: str) -> None:
+    assert load_text(tmp_path, probe("") + f"labels: {{a: {word}}}\n").labels["a"] == word
+
+
+@pytest.mark.parametrize(
+    ("block", "problem"),
+    [
+        ("backoff: {min: 0}", "backoff: min is 0s, expected more than 0"),
+        ("backoff: {min: 5s}", "backoff: max is 4s, expected at least min, which is 5s"),
+        ("breaker: {window: 0}", "breaker: window is 0, expected at least 1"),
+        ("breaker: {failure_ratio: 0}", "breaker: failure_ratio is 0.0, expected more than 0 and at most 1"),
+        ("breaker: {failure_ratio: 1.5}", "breaker: failure_ratio is 1.5, expected more than 0 and at most 1"),
+        ("breaker: {open_for: 0}", "breaker: open_for is 0s, expected more than 0"),
+    ],
+)
+def test_a_backoff_or_breaker_that_makes_no_sense_is_refused(tmp_path: Path, block: str, problem: str) -> None:
+    text = f'sources: {{s: {{type: "./parts.py:Probe"}}}}\nsinks: {{out: {{type: "./parts.py:Out", {block}}}}}\n'
+    assert problems_of(tmp_path, text) == [f"c.yaml:2: sinks.out.{problem}"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "claim"),
+    [
+        ("source", "type: stdin", "standard input"),
+        ("source", "type: grpc, listen: '127.0.0.1:7420'", "the address 127.0.0.1:7420"),
+        ("sink", "type: file, path: /tmp/all.ndjson", "the path /tmp/all.ndjson"),
+    ],
+)
+def test_what_one_component_has_no_second_can_have(tmp_path: Path, kind: str, settings: str, claim: str) -> None:
+    other = OUT if kind == "source" else 'sources: {s: {type: "./parts.py:Probe"}}\n'
+    text = f"{kind}s:\n  one: {{{settings}}}\n  two: {{{settings}}}\n{other}"
+    assert problems_of(tmp_path, text) == [
+        f"c.yaml:3: {kind}s.two: two {kind}s cannot share {claim}; {kind}s.one has it, at c.yaml:2"
+    ]
+
+
+def test_port_0_is_another_port_each_time(tmp_path: Path) -> None:
+    source = "{type: grpc, listen: '127.0.0.1:0'}"
+    assert len(load_text(tmp_path, f"sources: {{one: {source}, two: {source}}}\n{OUT}").sources) == 2
+
+
 @pytest.mark.parametrize(
     ("listen", "warned"),
     [

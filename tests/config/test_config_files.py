@@ -51,6 +51,16 @@ def test_two_definitions_of_one_thing_are_an_error_that_names_both_places(tmp_pa
     ]
 
 
+def test_a_key_that_is_there_twice_does_not_hide_other_problems(tmp_path: Path) -> None:
+    assert problems_of(tmp_path, "spool: {max_bytes: 1GiB}\nspol: 1\nspool: {max_bytes: x}\n" + A_SOURCE + OUT) == [
+        (
+            "c.yaml:2: spol: unknown key; did you mean 'spool'? known: admin, batch, data_dir, dead_letters, labels, "
+            "processors, shutdown_timeout, sinks, sources, spool"
+        ),
+        "c.yaml:3: the key 'spool' is here twice; the first one stands in line 1",
+    ]
+
+
 def test_problems_come_in_the_order_of_the_files(tmp_path: Path) -> None:
     write(tmp_path, "spol: 1\n" + A_SOURCE, "z.yaml")
     write(tmp_path, "bach: 1\n" + OUT, "a.yaml")

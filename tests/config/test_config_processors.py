@@ -79,6 +79,25 @@ def test_a_wrong_item_says_how_it_is_written(tmp_path: Path, item: str, problem:
     assert problems_of(tmp_path, text_of(item)) == [f"c.yaml:{problem}"]
 
 
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("pass", "Own must define process or process_batch"),
+        ("def process_lines(self, lines): return None", "Own must define process or process_batch"),
+        ("async def process(self, record): return record",
+         "Own.process is 'async def', expected 'def': processors are synchronous"),
+        ("async def process_batch(self, records): return records",
+         "Own.process_batch is 'async def', expected 'def': processors are synchronous"),
+        ("def constants(self): return {'a': 1}", ""),
+        ("def process_batch(self, records): return records", ""),
+    ],
+)  # fmt: skip
+def test_a_processor_that_the_engine_cannot_call_is_refused(tmp_path: Path, body: str, problem: str) -> None:
+    (tmp_path / "own.py").write_text(f"from shipper import Processor\n\nclass Own(Processor):\n    {body}\n")
+    found = problems_of(tmp_path, text_of('- "./own.py:Own"'))
+    assert found == ([f"c.yaml:6: processors[0].'./own.py:Own': {problem}"] if problem else [])
+
+
 def test_a_condition_is_checked_at_its_own_line(tmp_path: Path) -> None:
     (problem,) = problems_of(tmp_path, text_of(f'- "{COUNT}":\n    every: 2\n    where: level = 3\n'))
     assert problem.startswith("c.yaml:8: processors[0].'./procs.py:Count'.where: ")

@@ -84,8 +84,8 @@ def test_a_success_while_half_open_closes_it_and_forgets_the_failures() -> None:
 
 
 @given(
-    window=st.integers(-1, 6),
-    ratio=st.floats(0, 1.5),
+    window=st.integers(1, 6),
+    ratio=st.floats(0, 1, exclude_min=True),
     steps=st.lists(st.sampled_from(["attempt", "success", "failure", "trip", "time"]), max_size=40),
 )
 def test_it_never_waits_longer_than_told_and_time_always_ends_the_wait(

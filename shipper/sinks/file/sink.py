@@ -46,6 +46,10 @@ class FileSink(Sink):
         self._writer: GroupWriter | None = None
         self._alarms: list[tuple[str, str, str]] = []
 
+    def claims(self) -> str:
+        """Two sinks would undo each other's writes after a crash."""
+        return f"the path {self.path}"
+
     async def connect(self, outlet: Outlet) -> int:
         """Undo what a crash left half done; the sequence number up to which the files are complete."""
         self._outlet = outlet

@@ -19,7 +19,8 @@ class FileSource(Source):
     """
 
     include: list[str]
-    """Which files: absolute paths with ``*``, ``?``, ``[...]`` and ``**`` for any number of directories."""
+    """Which files: paths with ``*``, ``?``, ``[...]`` and ``**`` for any number of directories. A relative one
+    starts at the working directory of the process."""
     exclude: list[str] = msgspec.field(default_factory=list)
     """Which of them not: patterns as in ``include``, or names without a slash, as in ``*.gz``."""
     start_at: Literal["beginning", "end"] = "beginning"
