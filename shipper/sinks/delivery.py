@@ -10,8 +10,7 @@ The rules
 - The cursor moves by ``acked`` alone, and only to the end of an item that was handed to the sink.
 - A group is read when the one before it was taken: what waits for a slow sink waits on disk.
 - An attempt succeeded if the sink acknowledged something or stayed connected for longer than the longest backoff.
-- After a failure the log says "connected" once something is acknowledged, or nothing waits: to connect proves little (a
-  file sink meets the file that another one holds when it writes).
+- After a failure the log says "connected" once something is acknowledged, or nothing waits: to connect proves little.
 """
 
 import asyncio
@@ -218,7 +217,15 @@ class Delivery:
             items: Sequence[Item] = await self._feed.read(self._sink.group_bytes)
             if self._thinner is not None:
                 items, refusals = await asyncio.to_thread(self._thinner.thin, items)
-                await refuse(self, refusals)
+                for refusal in refusals:  # refusals go in order: first those of the sink in the frames before this one
+                    at = next(at for at, item in enumerate(items) if item.seq == refusal.item.seq)
+                    await self._send(items[:at])
+                    items = items[at:]
+                    await refuse(self, [refusal])
+            await self._send(items)
+
+    async def _send(self, items: Sequence[Item]) -> None:
+        if items:
             self._meter.taken(items)
             await self._sink.send(items)
 
@@ -273,15 +280,13 @@ class Delivery:
         self.state = f"{'open' if self._breaker.state is BreakerState.OPEN else 'retrying'}: {reason}"
         self._meter.breaker(self._breaker.state)
         again = f"{wait:.1f}s"
+        self._meter.retry("unavailable" if retriable else "refused" if isinstance(failure, ShipperError) else "crashed")
         if retriable:
-            self._meter.retry("unavailable")
             self._log.warning(f"cannot deliver: {reason}", again_in=again, every=_LOG_EVERY, key=reason)
         elif isinstance(failure, ShipperError):
-            self._meter.retry("refused")
             text = f"cannot deliver, and trying again does not help: {reason}"
             self._log.error(text, again_in=again, every=_LOG_EVERY, key=reason)
         else:
-            self._meter.retry("crashed")
             self._log.error(f"the sink crashed: {reason}", again_in=again, every=_LOG_EVERY, key=reason, exc=failure)
         return wait
 

@@ -477,13 +477,14 @@ class Picky(ScriptedSink):
         for item in items:
             assert isinstance(item.body, Frame)
             payload = item.body.payload()
-            assert payload is not None
+            if payload is None:
+                continue
             await self.outlet.refuse(item, 1, payload.raw()[1], "too blue")
         await super().send(items)
 
 
-def picky() -> Picky:
-    sink = Picky(backoff=QUICK, breaker=NEVER_OPEN)
+def picky(where: str | None = None) -> Picky:
+    sink = Picky(backoff=QUICK, breaker=NEVER_OPEN, where=where)
     sink.setup()
     return sink
 
@@ -497,6 +498,15 @@ async def test_a_refused_record_is_a_dead_letter_with_its_reason_and_place(outpo
     assert (letter.labels, letter.source, letter.generation, letter.index) == ({"host": "edge-1"}, "app", b"g" * 16, 1)
     assert outpost.metrics.value("shipper_dead_letters_total", processor="sink/out") == 1
     assert acked(outpost) == 1
+
+
+async def test_a_frame_that_where_cannot_read_takes_no_dead_letter_from_the_frames_before_it(outpost: Outpost) -> None:
+    sink = picky(where="host == 'edge-1'")
+    async with outpost.opened():
+        await outpost.append(frame_draft(lines("a", "b")), unreadable_draft(), frame_draft(lines("c", "d")))
+    await outpost.deliver_all(sink)
+    assert [letter.raw for letter in outpost.dead_letters()] == [b"b", b"two\nlines\n", b"d"]
+    assert acked(outpost) == 2
 
 
 async def test_a_record_refused_again_is_not_written_again(outpost: Outpost) -> None:
