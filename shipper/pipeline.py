@@ -136,7 +136,7 @@ class Pipeline:
             await self._wait(sources)
         finally:
             self._deadline = time.monotonic() + self.config.shutdown_timeout
-                await self._at_most(sources)
+            await self._at_most([asyncio.ensure_future(_cancel(sources))])
             await self._drain(deliveries)
             await _cancel(others)
             if self.admin is not None:
