@@ -46,11 +46,16 @@ def _life(machine: SpoolMachine) -> Iterator[None]:
     for sink in SINKS:
         yield machine.read(sink, 30)
         yield machine.acknowledge(sink, 30)
+    yield machine.sync_cursors()
     yield machine.append([_plan("data", 100)])
     yield machine.reclaim()
     yield machine.append([_plan("upstream", 2_000, state=BIG), _plan("data", 100_000), _plan("data", 300)])
     yield machine.close(Cut(1, False, True, "all", "all", 0), [], join=True)
-    yield machine.append([_plan("data", 2_000, letters=1)])
+    yield machine.append([_plan("data", 2_000, letters=1), _plan("data", 300, 300, 300)])
+    for sink in SINKS:
+        yield machine.read(sink, 30)
+        yield machine.acknowledge(sink, 30)
+    yield machine.reclaim()
     yield machine.drain()
     yield machine.append([_plan("urgent", state=None)])
     yield machine.roll()

@@ -2,7 +2,8 @@
 
 What a power cut leaves behind:
 
-- of a file's unsynced writes any subset of 512-byte sectors, each as any of the writes to it left it;
+- of a file's unsynced writes any subset of 512-byte sectors (often the first ones, the last ones, or all but one), each
+  as any of the writes to it left it;
 - any of the sizes that the file had since it was synced (allocation and truncation are size changes);
 - of a folder's unsynced operations (create, rename, unlink, make a folder) any prefix. A rename between two folders
   happens in both or in none.
@@ -70,8 +71,11 @@ class Inode:
         if self.sizes and survival != "none":
             size = self.sizes[-1] if survival == "all" else rng.choice([size, *self.sizes])
         data.extend(bytes(max(0, size - len(data))))
+        survives = _survivors(sorted(self.sectors), rng) if survival == "some" else set(self.sectors)
         for sector, versions in self.sectors.items():
-            kept = len(versions) if survival == "all" else 0 if survival == "none" else rng.randint(0, len(versions))
+            kept = 0 if survival == "none" or sector not in survives else len(versions)
+            if kept > 1 and survival == "some":
+                kept = rng.randint(1, kept)
             if kept:
                 start = sector * SECTOR
                 version = versions[kept - 1]
@@ -79,6 +83,19 @@ class Inode:
         del data[size:]
         data.extend(bytes(size - len(data)))
         return Inode(bytearray(data), data)
+
+
+def _survivors(sectors: list[int], rng: random.Random) -> set[int]:
+    """Some of the sectors: any, the first ones, the last ones, or all but one."""
+    at = rng.randint(0, len(sectors))
+    how = rng.randrange(4)
+    if how == 0:
+        return {sector for sector in sectors if rng.random() < 0.5}
+    if how == 1:
+        return set(sectors[:at])
+    if how == 2:
+        return set(sectors[at:])
+    return set(sectors[:at] + sectors[at + 1 :])
 
 
 @dataclass

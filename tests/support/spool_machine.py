@@ -68,15 +68,14 @@ class SinkModel:
 
 
 survivals: st.SearchStrategy[Survival] = st.sampled_from(["none", "some", "all"])
-cuts = st.builds(
-    Cut,
-    st.one_of(st.integers(1, 4), st.integers(1, 40)),
-    st.booleans(),
-    st.sampled_from([False, False, True]),
-    survivals,
-    survivals,
-    st.integers(0, 2**32),
-)
+
+
+def _cuts(after: st.SearchStrategy[int]) -> st.SearchStrategy[Cut]:
+    kills = st.sampled_from([False, False, True])
+    return st.builds(Cut, after, st.booleans(), kills, survivals, survivals, st.integers(0, 2**32))
+
+
+cuts = _cuts(st.one_of(st.integers(1, 4), st.integers(1, 40)))
 sizes = st.one_of(st.integers(1, 80), st.integers(1, 5000), st.integers(5000, 32000))
 BIG = b"a value so large that a snapshot needs a file of its own"
 values = st.one_of(st.none(), st.binary(max_size=8), st.binary(max_size=8), st.just(BIG))
@@ -153,8 +152,12 @@ class SpoolMachine(RuleBasedStateMachine):
 
     # What the process does
 
-    @rule(todo=st.lists(plans, min_size=1, max_size=6))
-    def append(self, todo: list[DraftPlan]) -> None:
+    @rule(todo=st.lists(plans, min_size=1, max_size=6), cut=st.one_of(st.none(), st.none(), _cuts(st.integers(1, 3))))
+    def append(self, todo: list[DraftPlan], cut: Cut | None = None) -> None:
+        """One commit; it may be the last thing that happens."""
+        if cut is not None and not self.disk.crash_at:
+            self.cuts.append(cut)
+            self._arm()
         drafts = [draft for plan in todo if (draft := self._draft(plan)) is not None]
 
         def commit() -> None:
@@ -205,6 +208,7 @@ class SpoolMachine(RuleBasedStateMachine):
         def reclaim() -> None:
             if self.store.log.reclaim():
                 self._all_safe()
+                self._check_image(self.disk.power_cut("none", "all", random.Random(0)))
 
         self._run(reclaim)
 
