@@ -32,12 +32,11 @@ SWAPS: Final = (
         """        self.sync_cursors()
         for number in gone:
             self._disk.unlink(segment_name(number))
-            self._disk.unlink(snapshot_name(number))
 """,
         """        for number in gone:
             self._disk.unlink(segment_name(number))
-            self._disk.unlink(snapshot_name(number))
         self.sync_cursors()
+        for number in gone:
 """,
     ),
     (
@@ -129,7 +128,9 @@ def mutants() -> Iterator[Mutant]:
         source = (ROOT / "shipper" / "spool" / file).read_text()
         if before not in source:
             sys.exit(f"{file} does not hold what the mutant {name!r} replaces")
-        yield Mutant(file, name, source.replace(before, after))
+        text = source.replace(before, after)
+        ast.parse(text)  # a file that does not even load would count as caught
+        yield Mutant(file, name, text)
 
 
 def caught(mutant: Mutant | None, place: Path) -> tuple[int, str] | None:
