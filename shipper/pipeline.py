@@ -146,10 +146,11 @@ class Pipeline:
 
     async def _wait(self, sources: Sequence["asyncio.Task[None]"]) -> None:
         """Until stopped; with ``once`` until the sources have read everything."""
-        stopped: asyncio.Future[Any] = asyncio.create_task(self._stop.wait())
-        read: list[asyncio.Future[Any]] = [asyncio.gather(*sources)] if self.once else []
-        await asyncio.wait([stopped, *read], return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
+        waits: list[asyncio.Future[Any]] = [asyncio.create_task(self._stop.wait())]
+        if self.once:
+            waits.append(asyncio.ensure_future(asyncio.wait(sources)))
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await _cancel(waits)
 
     async def _drain(self, deliveries: Sequence["asyncio.Task[None]"]) -> None:
         """Let what was taken become durable, let the sinks catch up, stop them, seal the spool."""
