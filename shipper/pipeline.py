@@ -8,29 +8,25 @@ sealed. Whatever is cut short comes again after the next start, because position
 import asyncio
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from shipper.admin import Admin
-from shipper.budget import Budget
-from shipper.chain.run import Chain
 from shipper.config import Config
-from shipper.errors import ConfigError, ShipperError, SinkUnavailable, SourceError, SpoolError
+from shipper.errors import ShipperError, SinkUnavailable, SpoolError
 from shipper.gauges import follow
-from shipper.intake import SourceIntake
 from shipper.log import get_logger
 from shipper.metrics import Registry
 from shipper.readiness import Readiness
-from shipper.sinks.backoff import Delays
 from shipper.sinks.base import Backoff
 from shipper.sinks.delivery import Delivery
 from shipper.spool.files import Damage
 from shipper.spool.spool import Spool
 from shipper.status import status
+from shipper.supervise import Sources
 
 if TYPE_CHECKING:
-    from shipper.sources.base import Source
+    pass
 
 _BUDGET: Final = 4 * 1024 * 1024
 _WORKERS: Final = 2
@@ -58,12 +54,6 @@ class Pipeline:
         )
         self.feeds = {name: self.spool.subscribe(name) for name in config.sinks}
         self.deliveries = {name: self._delivery(name) for name in config.sinks}
-        self.failed: dict[str, str] = {}
-        """Sources that ended, and why."""
-        self.intakes: dict[str, SourceIntake] = {}
-        self._chains: list[Chain] = []
-        self._workers = ThreadPoolExecutor(min(_WORKERS, len(config.sources)), thread_name_prefix="chain")
-        self._budget = Budget(_BUDGET)
         self._stop = asyncio.Event()
         self._deadline = 0.0
         self.stuck = False
@@ -76,6 +66,7 @@ class Pipeline:
             self.readiness.watch(
                 "sink", name, partial(getattr, feed, "backlog_bytes"), partial(getattr, feed, "cursor")
             )
+        self.sources = Sources(config, self.spool, self.metrics, self.readiness, self._fatal, once=once)
         self.admin = (
             Admin(config.admin.listen, self.metrics, self.readiness.check, partial(status, self))
             if config.admin
@@ -130,7 +121,7 @@ class Pipeline:
         deliveries = [asyncio.create_task(d.run(), name=f"sink/{n}") for n, d in self.deliveries.items()]
         for task in deliveries:
             task.add_done_callback(self._delivery_ended)
-        sources = [asyncio.create_task(self._source(name), name=f"source/{name}") for name in self.config.sources]
+        sources = self.sources.start()
         others = [asyncio.create_task(self._greet()), asyncio.create_task(self.readiness.run())]
         try:
             await self._wait(sources)
@@ -155,16 +146,12 @@ class Pipeline:
     async def _drain(self, deliveries: Sequence["asyncio.Task[None]"]) -> None:
         """Let what was taken become durable, let the sinks catch up, stop them, seal the spool."""
         if not self.spool.blocked:
-            await self._at_most([asyncio.create_task(intake.settle()) for intake in self.intakes.values()])
+            await self._at_most(self.sources.settling())
         if self._error is None:
             await self._catch_up()
         self._say_what_is_left()
         await _cancel(deliveries)
-        self.stuck = any(intake.working for intake in self.intakes.values())
-        if not self.stuck:
-            for chain in self._chains:
-                chain.teardown()
-        self._workers.shutdown(wait=not self.stuck, cancel_futures=True)
+        self.stuck = self.sources.close()
         try:
             await self.spool.close()
         except SpoolError as error:
@@ -208,76 +195,6 @@ class Pipeline:
     def _fatal(self, error: BaseException) -> None:
         self._error = self._error or (error if isinstance(error, ShipperError) else SpoolError(repr(error)))
         self._stop.set()
-
-    async def _source(self, name: str) -> None:
-        """Run one source; start it again when it failed for a while."""
-        source: Source = self.config.sources[name]
-        delays = Delays(_RESTART)
-        while True:
-            began = time.monotonic()
-            try:
-                await self._run_source(name, source)
-            except (SpoolError, ConfigError) as error:
-                return self._fatal(error)
-            except Exception as error:  # noqa: BLE001 - a source may be anybody's code; the others go on
-                why = str(error) if isinstance(error, SourceError) else repr(error)
-                self.failed[name] = why
-                self.readiness.source_died(name, why)
-                if isinstance(error, SourceError) and not error.retriable:
-                    return self._fatal(error)
-                if not isinstance(error, SourceError):
-                    log.error("a source crashed", source=name, exc=error, every=60.0, key=(name, type(error)))
-                    if self.once:
-                        return self._fatal(SourceError(f"source {name} crashed: {why}"))
-                else:
-                    log.warning("a source is not available", source=name, why=why, every=60.0, key=name)
-            else:
-                if self.once:
-                    return None
-                log.info("a source has ended: there is nothing more to read", source=name)
-                await asyncio.Event().wait()
-            if time.monotonic() - began > _RESTART.max:
-                delays.reset()
-            await asyncio.sleep(delays.next())
-            self.failed.pop(name, None)
-
-    async def _run_source(self, name: str, source: "Source") -> None:
-        """One life of a source, with a chain of its own that goes on from what is durable."""
-        chain = self._chain(name, source)
-        intake = self._intake(name, source, chain)
-        try:
-            await source.run(intake, once=self.once)
-        except asyncio.CancelledError:
-            raise  # the drain settles what was taken
-        except BaseException:
-            await intake.settle()
-            self._chains.remove(chain)
-            chain.teardown()
-            raise
-
-    def _chain(self, name: str, source: "Source") -> Chain:
-        specs = [spec.fresh() for spec in (*source.processors, *self.config.processors)]  # sources share no instance
-        return Chain(specs, name, lambda: self.spool.dead_letter_room, self.spool.state)
-
-    def _intake(self, name: str, source: "Source", chain: Chain) -> SourceIntake:
-        batch = self.config.batch
-        intake = self.intakes[name] = SourceIntake(
-            name,
-            {**self.config.labels, "source": name, **source.labels},
-            chain,
-            self.spool,
-            self.metrics,
-            self._budget,
-            self._workers,
-            batch.max_bytes,
-            batch.max_delay,
-        )
-        self._chains.append(chain)
-        self.readiness.source_runs(name)
-        progress = partial(getattr, intake, "progress")
-        self.readiness.watch("source", name, partial(getattr, intake, "unread"), progress)
-        self.readiness.watch("chain", name, partial(getattr, intake, "in_hand"), progress)
-        return intake
 
     async def _greet(self) -> None:
         """Say what is seen: ``watching 3 files (12 MiB unread) → central collector:7420 connected``."""

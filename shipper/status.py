@@ -19,7 +19,7 @@ def status(pipeline: "Pipeline") -> dict[str, Any]:
         "labels": pipeline.config.labels,
         "sources": {
             name: {
-                "state": pipeline.failed.get(name) or source.describe(),
+                "state": pipeline.sources.failed.get(name) or source.describe(),
                 "unread_bytes": intake.unread,
                 "files": dict(intake.files),
                 "records": {
@@ -28,7 +28,7 @@ def status(pipeline: "Pipeline") -> dict[str, Any]:
                 },
             }
             for name, source in pipeline.config.sources.items()
-            if (intake := pipeline.intakes.get(name)) is not None
+            if (intake := pipeline.sources.intakes.get(name)) is not None
         },
         "sinks": {
             name: {
