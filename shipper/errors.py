@@ -5,7 +5,7 @@ engine steers by that and by nothing else. A message says what happened, to what
 Foreign exceptions (OSError, grpc, msgspec ...) are translated in the file that calls the library.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final, Literal
 
 
 class ShipperError(Exception):
@@ -40,6 +40,19 @@ class SinkUnavailable(SinkError):
     """What a sink writes to is not reachable now; the delivery tries again with backoff."""
 
     retriable = True
+
+
+class StreamDisowned(SinkError):
+    """A collector knows another history of this spool's stream; the spool goes on under a new stream id.
+
+    ``kind``: ``diverged`` (the same number with other contents, or numbers that this spool never gave: a restored
+    backup), ``cloned`` (a copy of the data directory runs under the same epoch), ``fenced`` (a newer opening of the
+    stream was seen: this is the old copy).
+    """
+
+    def __init__(self, kind: Literal["diverged", "cloned", "fenced"], message: str) -> None:
+        super().__init__(message)
+        self.kind: Final = kind
 
 
 class ProtocolError(ShipperError):

@@ -11,7 +11,7 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
-from shipper.errors import SinkError, SinkUnavailable
+from shipper.errors import SinkError, SinkUnavailable, StreamDisowned
 from shipper.sinks.base import Gap, Item, Outlet
 from shipper.v1 import ingest_pb2 as pb
 from shipper.version import VERSION
@@ -87,7 +87,8 @@ class Connection:
     def _judge(self, welcome: pb.Welcome) -> int:
         """Where to go on after this Welcome.
 
-        :raises SinkError: the collector's history of the stream is not ours.
+        :raises StreamDisowned: the collector's history of the stream is not ours.
+        :raises SinkError: the Welcome breaks the protocol.
         """
         outlet, last = self._outlet, welcome.last
         if welcome.protocol != PROTOCOL or welcome.next < outlet.cursor:
@@ -140,7 +141,7 @@ class Connection:
     def _compared(self, items: Sequence[Item]) -> int:
         """Compare the collector's last frame with ours; return how many items are done with.
 
-        :raises SinkError: they are two frames.
+        :raises StreamDisowned: they are two frames.
         """
         held, first = self._held, items[0]
         self._held = None
@@ -152,10 +153,11 @@ class Connection:
         self._outlet.acked(first.next)
         return 1
 
-    def _diverged(self, number: int) -> SinkError:
-        return SinkError(
+    def _diverged(self, number: int) -> StreamDisowned:
+        return StreamDisowned(
+            "diverged",
             f"{self._address} holds another frame {number} of stream {self._outlet.stream.hex()} than this spool: "
-            "the data directory was restored from a backup, or copied"
+            "the data directory was restored from a backup, or copied",
         )
 
     def _check(self) -> None:

@@ -1,13 +1,18 @@
 """Why a collector ends a connection, and what that means to the sender."""
 
-from typing import Final
+from typing import Final, Literal
 
-from shipper.errors import ProtocolError, SinkError, SinkUnavailable
+from shipper.errors import ProtocolError, SinkError, SinkUnavailable, StreamDisowned
 from shipper.v1.ingest_pb2 import Refused
 
 _TRY_AGAIN: Final = frozenset(
     {Refused.DAMAGED, Refused.OVERLOADED, Refused.STOPPING, Refused.SPOOL_FAILED, Refused.REPLACED}
 )
+_DISOWNED: Final[dict[int, Literal["diverged", "cloned", "fenced"]]] = {
+    Refused.DIVERGED: "diverged",
+    Refused.CLONED: "cloned",
+    Refused.FENCED: "fenced",
+}
 
 
 class Refusal(ProtocolError):
@@ -29,8 +34,11 @@ class Refusal(ProtocolError):
 
 
 def refused_error(refused: Refused, address: str) -> SinkError:
-    """The sender's error for a Refused; retriable when trying again can help."""
+    """The sender's error for a Refused: retriable when trying again helps, StreamDisowned when a new stream id does."""
     known = refused.reason in Refused.Reason.values()
     name = Refused.Reason.Name(refused.reason) if known else str(refused.reason)
-    kind = SinkUnavailable if refused.reason in _TRY_AGAIN else SinkError
-    return kind(f"{address} refused the connection ({name}): {refused.text}")
+    text = f"{address} refused the connection ({name}): {refused.text}"
+    disowned = _DISOWNED.get(refused.reason)
+    if disowned is not None:
+        return StreamDisowned(disowned, text)
+    return SinkUnavailable(text) if refused.reason in _TRY_AGAIN else SinkError(text)

@@ -22,7 +22,7 @@ from support.wire import (
     until,
 )
 
-from shipper.errors import SinkError, SinkUnavailable
+from shipper.errors import SinkError, SinkUnavailable, StreamDisowned
 from shipper.sinks.base import Gap, Item
 from shipper.sinks.grpc import GrpcSink
 from shipper.spool.frame import Frame
@@ -205,9 +205,9 @@ async def test_a_restored_backup_that_grew_is_noticed_before_it_sends_anything()
         outlet.cursor = 2
         grown = [Item(seq, frame(seq, "after the restore")) for seq in (2, 3, 4, 5)]
         start = await sink.connect(outlet)
-        with pytest.raises(SinkError, match="another frame 3") as caught:
+        with pytest.raises(StreamDisowned, match="another frame 3") as caught:
             await sink.send([item for item in grown if item.seq >= start])
-        assert not caught.value.retriable
+        assert caught.value.kind == "diverged"
         await sink.close()
     assert intake.takes == 3
 
@@ -218,7 +218,7 @@ async def test_a_collector_that_holds_more_than_was_ever_written_is_noticed() ->
         sink = grpc_sink(source.port)
         await deliver(sink, outlet, items(1, 8))
         outlet.cursor, outlet.next_seq = 2, 5
-        with pytest.raises(SinkError, match="another frame 8") as caught:
+        with pytest.raises(StreamDisowned, match="another frame 8") as caught:
             await sink.connect(outlet)
         assert not caught.value.retriable
         await sink.close()
@@ -240,7 +240,7 @@ async def test_the_collectors_own_judgement_reaches_the_sink_as_a_final_error() 
     intake.marks[outlet.stream] = MemoryMark(4, 1, outlet.incarnation, 98)
     async with collector(intake) as source:
         sink = grpc_sink(source.port)
-        with pytest.raises(SinkError, match="DIVERGED") as caught:
+        with pytest.raises(StreamDisowned, match="DIVERGED") as caught:
             await sink.connect(outlet)
         assert not caught.value.retriable
 

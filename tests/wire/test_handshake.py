@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from support.wire import INCARNATION, STREAM, MemoryMark, hello
 
+from shipper.errors import StreamDisowned
 from shipper.v1 import ingest_pb2 as pb
 from shipper.wire.channel import split_address
 from shipper.wire.handshake import check_hello, check_history, check_opening, welcome
@@ -86,6 +87,16 @@ def test_a_refusal_says_to_both_sides_whether_trying_again_helps(reason: pb.Refu
     assert error.retriable == Refusal(reason, "because").transient
     assert "because" in str(error)
     assert "collector:7420" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [(pb.Refused.DIVERGED, "diverged"), (pb.Refused.CLONED, "cloned"), (pb.Refused.FENCED, "fenced")],
+)
+def test_a_history_that_is_not_the_senders_disowns_its_stream(reason: pb.Refused.Reason, kind: str) -> None:
+    error = refused_error(pb.Refused(reason=reason, text="because"), "collector:7420")
+    assert isinstance(error, StreamDisowned)
+    assert error.kind == kind
 
 
 def test_a_refusal_for_a_reason_of_the_future_is_final() -> None:
