@@ -13,36 +13,32 @@ Synchronous and without a clock, so that the same code runs over a real disk and
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from shipper.errors import ProtocolError, SpoolError
+from shipper.spool.active import Active
 from shipper.spool.body import CursorValue, GapNote, Mark, Position, Snapshot
 from shipper.spool.cursor import FOLDER
-from shipper.spool.disk import Disk, File
+from shipper.spool.disk import Disk
 from shipper.spool.draft import EntryDraft, encode_draft
 from shipper.spool.files import (
-    DAMAGE_KEY,
     Damage,
-    Segment,
     bound_quarantine,
     create_segment,
     new_salt,
     quarantine,
     segment_name,
-    snapshot_name,
 )
-from shipper.spool.frame import MAX_FRAME, Frame, crc32c
+from shipper.spool.frame import MAX_FRAME, Frame
 from shipper.spool.opening import open_files
+from shipper.spool.retention import reclaim, sync_cursors
 from shipper.spool.segment import (
     CONTINUED,
-    ENVELOPE_SIZE,
     HEADER_SIZE,
     MAX_ENTRIES,
     NUMBERED,
     Entry,
     EntryType,
-    Envelope,
     SegmentHeader,
 )
 from shipper.spool.upstream import judge, mark_after
@@ -52,19 +48,6 @@ _LARGEST_SEGMENT: Final = 64 * 1024 * 1024
 _RESERVE: Final = 1024 * 1024
 
 Outcome = int | ProtocolError | SpoolError
-
-
-@dataclass(slots=True)
-class _Active:
-    """The segment that is being written."""
-
-    segment: Segment
-    file: File
-    end: int
-    """Where the next entry goes."""
-    synced: int
-    """How far it is known to be durable."""
-    entries: int = 0
 
 
 class Log:
@@ -95,7 +78,6 @@ class Log:
         """How much of each upstream stream is durable here."""
         self.published: Callable[[int, Entry], None] = lambda _segment, _entry: None
         """Called with every entry once it is durable."""
-        self._group: list[Entry] = []
         self._moved: dict[bytes, Mark] = {}
         self._epochs = opened.epochs
         self._last_id = opened.highest
@@ -104,8 +86,8 @@ class Log:
                 cursor.place(CursorValue(self.next_seq, Position(self._last_id + 1, HEADER_SIZE)))
         self._active = self._begin_segment(self.segment_size)
         self.durable = Position(self._active.segment.header.id, self._active.end)
-        for cursor in self.cursors.values():  # those that moved or not: a killed process may have left a value, or a
-            cursor.persist(self.durable, moved_only=False)  # file's name, that only the page cache holds
+        self.sync_cursors(moved_only=False)  # a killed process may have left a value, or a file's name, that only the
+        # page cache holds
         disk.sync_folder(FOLDER)
         self._report_all(self.damages)
         bound_quarantine(disk, max_bytes // 16)
@@ -164,9 +146,7 @@ class Log:
         return len(self.segments) > 2 and self.used + size > room
 
     def _fits(self, size: int, entries: int) -> bool:
-        active = self._active  # the last envelope's room is kept for the SEAL
-        room = active.segment.header.size - ENVELOPE_SIZE - active.end
-        return size <= room and active.entries + entries < MAX_ENTRIES
+        return size <= self._active.room and self._active.entries + entries < MAX_ENTRIES
 
     def _lay(self, draft: EntryDraft, bodies: list[bytes]) -> None:
         """Number the draft's frames and put its entries into the group that the next flush writes."""
@@ -180,7 +160,8 @@ class Log:
                 raw, check = (
                     (frame.raw, frame.check) if isinstance(frame, Frame) else frame.stamp(self.stream, self.next_seq)
                 )
-            self._add(kind, numbered | (CONTINUED if at + 1 < len(bodies) else 0), raw, check, body)
+            flags = numbered | (CONTINUED if at + 1 < len(bodies) else 0)
+            self._active.add(kind, flags, self.next_seq, raw, check, body)
             self.next_seq += numbered
         for key, value in draft.state.items():
             if value is None:
@@ -190,80 +171,42 @@ class Log:
         if upstream is not None:
             self._marks[upstream.stream] = self._moved[upstream.stream] = mark_after(upstream, draft.gap)
 
-    def _add(self, kind: EntryType, flags: int, frame: bytes, check: int, body: bytes) -> None:
-        active = self._active
-        envelope = Envelope(kind, flags, self.next_seq, active.synced, len(frame), len(body), check, crc32c(body))
-        self._group.append(Entry(envelope, active.end, frame, body))
-        active.end += envelope.size
-        active.entries += 1
-
     def _flush(self) -> None:
         """Write and sync the group, then let readers see it."""
-        group = self._group
-        if not group:
-            return
-        active = self._active
-        header = active.segment.header
-        parts: list[bytes] = []
-        for entry in group:
-            parts += (entry.envelope.encode(header.seed(entry.offset)), entry.frame, entry.body)
-        active.file.write(parts, group[0].offset)
-        active.file.sync()
-        active.synced = active.segment.end = active.end
-        for entry in group:
-            self.published(header.id, entry)
-        self._group = []
+        segment = self._active.segment
+        for entry in self._active.flush():
+            self.published(segment.header.id, entry)
         self.held.update(self._moved)
         self._moved.clear()
-        self.durable = Position(header.id, active.end)
+        self.durable = Position(segment.header.id, segment.end)
 
     def _roll(self, size: int) -> None:
         """Seal the segment and begin the next one."""
         self._flush()
-        self._seal()
-        active = self._active
-        active.file.close()
-        active.segment.size -= active.segment.header.size - active.end
+        self._active.seal(self.next_seq)
+        self._active.close()
         self._active = self._begin_segment(size)
         self.durable = Position(self._active.segment.header.id, self._active.end)
 
-    def _seal(self) -> None:
-        """Say that nothing follows; a crash may keep the room that is given back here."""
-        self._add(EntryType.SEAL, 0, b"", 0, b"")
-        self._flush()
-        self._active.file.truncate(self._active.end)
-
-    def _begin_segment(self, size: int) -> _Active:
+    def _begin_segment(self, size: int) -> Active:
         self._last_id += 1
         cursors = {name: cursor.value for name, cursor in self.cursors.items()}
         snapshot = Snapshot(self.state, self._marks, cursors, self._epochs)
         header = SegmentHeader(self._last_id, new_salt(), size, self.stream, self.next_seq, self.epoch)
         segment, file = create_segment(self._disk, header, snapshot)
         self.segments = {**self.segments, self._last_id: segment}
-        return _Active(segment, file, segment.end, segment.end, 1)
+        return Active(segment, file)
 
-    def sync_cursors(self) -> None:
-        """Write the cursors that moved. :raises SpoolFailed: the disk refused."""
-        for cursor in self.cursors.values():
-            cursor.persist(self.durable)
+    def sync_cursors(self, *, moved_only: bool = True) -> None:
+        """Write the cursors (that moved). :raises SpoolFailed: the disk refused."""
+        sync_cursors(self.cursors.values(), self.durable, moved_only=moved_only)
 
     def reclaim(self) -> int:
         """Unlink the segments that every cursor has passed; returns how many.
 
         :raises SpoolFailed: the disk refused.
         """
-        oldest = min(cursor.value.position.segment for cursor in self.cursors.values())
-        gone = [number for number in sorted(self.segments) if number < min(oldest, self.durable.segment)]
-        if not gone:
-            return 0
-        self.sync_cursors()
-        for number in gone:
-            self._disk.unlink(segment_name(number))
-            self._disk.unlink(snapshot_name(number))
-            for key in [key for key in self.state if key.startswith(f"{DAMAGE_KEY}{number}/")]:
-                del self.state[key]
-        self.segments = {number: segment for number, segment in self.segments.items() if number not in gone}
-        return len(gone)
+        return reclaim(self._disk, self)
 
     def report(self, damage: Damage) -> bool:
         """Keep a copy of damaged bytes and note for good what is lost; False when that was done before.
@@ -285,13 +228,13 @@ class Log:
 
     def close(self) -> None:
         """Seal the segment and write the cursors. :raises SpoolFailed: the disk refused; nothing is lost."""
-        self._seal()
-        for cursor in self.cursors.values():
-            cursor.persist(self.durable, moved_only=False)
+        self._active.seal(self.next_seq)
+        self.durable = Position(self._active.segment.header.id, self._active.end)
+        self.sync_cursors(moved_only=False)
         self.abandon()
 
     def abandon(self) -> None:
         """Give the descriptors back without writing anything."""
-        self._active.file.close()
+        self._active.close()
         for cursor in self.cursors.values():
             cursor.close()

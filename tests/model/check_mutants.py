@@ -28,25 +28,25 @@ BUDGET: Final = {"PYTHONDONTWRITEBYTECODE": "1", "SPOOL_EXAMPLES": "1500", "SPOO
 # file, what it is, the code, the mistake
 SWAPS: Final = (
     (
-        "log.py",
+        "retention.py",
         "segments are unlinked before the cursors are synced",
-        """        self.sync_cursors()
-        for number in gone:
-            self._disk.unlink(segment_name(number))
-            self._disk.unlink(snapshot_name(number))
+        """    log.sync_cursors()
+    for number in gone:
+        disk.unlink(segment_name(number))
+        disk.unlink(snapshot_name(number))
 """,
-        """        for number in gone:
-            self._disk.unlink(segment_name(number))
-            self._disk.unlink(snapshot_name(number))
-        self.sync_cursors()
-        for number in gone:
+        """    for number in gone:
+        disk.unlink(segment_name(number))
+        disk.unlink(snapshot_name(number))
+    log.sync_cursors()
+    for number in gone:
 """,
     ),
     (
-        "log.py",
+        "retention.py",
         "segments are unlinked while the cursors are not written",
-        "        self.sync_cursors()\n        for number in gone:",
-        "        for number in gone:",
+        "    log.sync_cursors()\n    for number in gone:",
+        "    for number in gone:",
     ),
     (
         "store.py",
@@ -59,8 +59,8 @@ SWAPS: Final = (
     (
         "log.py",
         "cursors are not written again at the opening",
-        "            cursor.persist(self.durable, moved_only=False)  #",
-        "            cursor.persist(self.durable)  #",
+        "        self.sync_cursors(moved_only=False)  #",
+        "        self.sync_cursors()  #",
     ),
     (
         "upstream.py",
