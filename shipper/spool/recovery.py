@@ -42,18 +42,18 @@ def recover(disk: Disk, cursors: Sequence[CursorValue]) -> Recovered:
     """
     found = Recovered()
     names = disk.names()
-    kept = _numbers(names, "seg")
+    kept = numbers(names, "seg")
     marked = max((cursor.durable.segment for cursor in cursors), default=0)
-    aside = _numbers(disk.names(QUARANTINE), "seg")
-    found.highest = max([*kept, *_numbers(names, "snap"), *aside, marked], default=0)
-    unreadable = [number for number in kept if not _read_header(disk, number, found)]
+    aside = numbers(disk.names(QUARANTINE), "seg")
+    found.highest = max([*kept, *numbers(names, "snap"), *aside, marked], default=0)
+    unreadable = [number for number in kept if not read_header(disk, number, found)]
     newest = max(found.segments, default=0)
     used = [number for number in unreadable if number < newest or _was_used(disk, number, cursors)]
     found.lost = max([*used, *aside, marked, newest]) - newest
     if found.lost == 1 and _passed(disk, newest + 1, cursors):
         found.lost = 0
     replay(disk, cursors, found)
-    for number in _numbers(names, "snap"):
+    for number in numbers(names, "snap"):
         if number not in kept:  # a crash between the snapshot and its segment, or between their removals
             disk.unlink(snapshot_name(number))
     for number in unreadable:
@@ -72,11 +72,12 @@ def recover(disk: Disk, cursors: Sequence[CursorValue]) -> Recovered:
     return found
 
 
-def _numbers(names: Iterable[str], kind: str) -> list[int]:
+def numbers(names: Iterable[str], kind: str) -> list[int]:
+    """The numbers of the segments (``kind`` "seg") or of their snapshot files ("snap") among file names."""
     return [int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name)) and match[2] == kind]
 
 
-def _read_header(disk: Disk, number: int, found: Recovered) -> bool:
+def read_header(disk: Disk, number: int, found: Recovered) -> bool:
     """Take over a segment; False when its header cannot be read."""
     name = segment_name(number)
     try:

@@ -14,6 +14,7 @@ writing needs no free disk. A slot's frame (magic, version, checksum at its end)
 """
 
 import struct
+from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -24,9 +25,46 @@ from shipper.spool.frame import crc32c
 
 _MAGIC: Final = b"SHPC"
 _VERSION: Final = 1
-_SLOT: Final = 512
+SLOT: Final = 512
+"""Bytes of a slot."""
 _HEAD: Final = struct.Struct("<4sHHQ")
 T = TypeVar("T", bound=msgspec.Struct)
+
+
+@dataclass(slots=True)
+class SlotsRead(Generic[T]):
+    """What the bytes of a two-slot file say."""
+
+    value: T | None = None
+    generation: int = 0
+    damaged: list[int] = field(default_factory=list)
+    """Where the slots begin that were written and cannot be read."""
+
+
+def read_slots(data: bytes, kind: type[T], name: str) -> SlotsRead[T]:
+    """Read a two-slot file's bytes; ``name`` is for the message.
+
+    :raises FutureFormat: a newer shipper wrote it.
+    """
+    found: SlotsRead[T] = SlotsRead()
+    decode = msgspec.msgpack.Decoder(kind).decode
+    for at in (0, SLOT):
+        slot = data[at : at + SLOT]
+        if len(slot) < SLOT or slot[:4] != _MAGIC or crc32c(slot[:-4]) != int.from_bytes(slot[-4:], "little"):
+            if any(slot):
+                found.damaged.append(at)
+            continue
+        _, version, length, generation = _HEAD.unpack_from(slot)
+        if version > _VERSION:
+            raise FutureFormat(f"{name} has format {version}; this shipper reads up to {_VERSION}: upgrade it")
+        if generation > found.generation:
+            try:
+                value = decode(slot[_HEAD.size : _HEAD.size + length])
+            except msgspec.MsgspecError:
+                found.damaged.append(at)
+                continue
+            found.generation, found.value = generation, value
+    return found
 
 
 class Slots(Generic[T]):
@@ -51,28 +89,13 @@ class Slots(Generic[T]):
         """A slot that was written cannot be read: the value may be older than the last one written."""
         self.value: T | None = None
         self._generation = 0
-        decode = msgspec.msgpack.Decoder(kind).decode
         try:
             self._file = disk.open(name, write=True)
         except FileNotFoundError:
             return
         self.exists = True
-        data = self._file.read(2 * _SLOT, 0)
-        for at in (0, _SLOT):
-            slot = data[at : at + _SLOT]
-            if len(slot) < _SLOT or slot[:4] != _MAGIC or crc32c(slot[:-4]) != int.from_bytes(slot[-4:], "little"):
-                self.damaged = self.damaged or any(slot)
-                continue
-            _, version, length, generation = _HEAD.unpack_from(slot)
-            if version > _VERSION:
-                raise FutureFormat(f"{name} has format {version}; this shipper reads up to {_VERSION}: upgrade it")
-            if generation > self._generation:
-                try:
-                    value = decode(slot[_HEAD.size : _HEAD.size + length])
-                except msgspec.MsgspecError:
-                    self.damaged = True
-                    continue
-                self._generation, self.value = generation, value
+        found = read_slots(self._file.read(2 * SLOT, 0), kind, name)
+        self.value, self._generation, self.damaged = found.value, found.generation, bool(found.damaged)
 
     def write(self, value: T) -> None:
         """Replace the value, durably. The name of a file that is made here is durable once its folder was synced.
@@ -80,13 +103,13 @@ class Slots(Generic[T]):
         :raises SpoolFailed: the old value is still in force.
         """
         if self._file is None:
-            self._file = self._disk.create(self._name, 2 * _SLOT)
+            self._file = self._disk.create(self._name, 2 * SLOT)
             self.exists = True
         data = self._encode(value)
         generation = self._generation + 1
         slot = _HEAD.pack(_MAGIC, _VERSION, len(data), generation) + data
-        slot = slot.ljust(_SLOT - 4, b"\0")
-        self._file.write([slot + crc32c(slot).to_bytes(4, "little")], generation % 2 * _SLOT)
+        slot = slot.ljust(SLOT - 4, b"\0")
+        self._file.write([slot + crc32c(slot).to_bytes(4, "little")], generation % 2 * SLOT)
         self._file.sync()
         self._generation, self.value = generation, value
 

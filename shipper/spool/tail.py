@@ -19,7 +19,7 @@ from shipper.spool.segment import CONTINUED, HEADER_SIZE, Entry, EntryType
 _BLOCK: Final = 1024 * 1024
 
 
-class _Hole(NamedTuple):
+class Hole(NamedTuple):
     """Bytes in which no entry can be read."""
 
     offset: int
@@ -88,7 +88,7 @@ def _replay_segment(disk: Disk, segment: Segment, mark: int, limit: int | None, 
     reader = SegmentReader(file, segment.header)
     sealed = mark >= segment.end
     stop, holes = HEADER_SIZE, []
-    for part in _walk(reader, segment.end):
+    for part in walk(reader, segment.end):
         stop = part.end
         if isinstance(part, Entry):
             mark = max(mark, part.envelope.durable)
@@ -121,17 +121,17 @@ def _take(
     """
     number = segment.header.id
     next_seq = segment.header.first
-    hole: _Hole | None = None
+    hole: Hole | None = None
     batch: int | None = None
-    for part in _walk(reader, segment.end):
-        if part.offset >= stop or _given_anew(part, limit):
+    for part in walk(reader, segment.end):
+        if part.offset >= stop or given_anew(part, limit):
             break
-        if isinstance(part, _Hole):
+        if isinstance(part, Hole):
             hole, batch = part, None
             continue
         envelope = part.envelope
         unsure = mark is not None and part.offset >= mark
-        if unsure and envelope.frame_size and _is_torn(part):
+        if unsure and envelope.frame_size and is_torn(part):
             stop = part.offset
             break
         if hole is not None:
@@ -158,12 +158,13 @@ def _report(found: Recovered, damage: Damage, limit: int | None) -> None:
         found.damages.append(damage)
 
 
-def _given_anew(part: Entry | _Hole, limit: int | None) -> bool:
+def given_anew(part: Entry | Hole, limit: int | None) -> bool:
     """The entry's number is one that the next segment gives."""
     return limit is not None and isinstance(part, Entry) and part.envelope.next > limit
 
 
-def _is_torn(entry: Entry) -> bool:
+def is_torn(entry: Entry) -> bool:
+    """The entry's frame is not whole."""
     try:
         entry.open_frame()
     except FrameError:
@@ -171,14 +172,16 @@ def _is_torn(entry: Entry) -> bool:
     return False
 
 
-def _damage(segment: int, hole: _Hole, first: int, after: int) -> Damage:
+def _damage(segment: int, hole: Hole, first: int, after: int) -> Damage:
     """What a hole held: the numbers between its neighbours, but for those that every sink has acknowledged."""
     return Damage(segment, hole.offset, hole.end, first, max(first, after) - 1, "corrupt")
 
 
-def _walk(reader: SegmentReader, limit: int) -> Iterator[Entry | _Hole]:
-    """The whole entries of a segment and the holes between them, in order, up to its SEAL or ``limit``."""
-    offset = HEADER_SIZE
+def walk(reader: SegmentReader, limit: int, offset: int = HEADER_SIZE) -> Iterator[Entry | Hole]:
+    """The whole entries of a segment and the holes between them, in order from ``offset``, up to its SEAL or ``limit``.
+
+    :raises SpoolFailed: the disk cannot read it.
+    """
     hole: int | None = None
     while offset < limit:
         entry = reader.entry(offset, limit)
@@ -187,14 +190,14 @@ def _walk(reader: SegmentReader, limit: int) -> Iterator[Entry | _Hole]:
             offset = reader.resync(offset + 1, limit)
             continue
         if hole is not None:
-            yield _Hole(hole, offset)
+            yield Hole(hole, offset)
             hole = None
         yield entry
         if entry.envelope.type is EntryType.SEAL:
             return
         offset = entry.end
     if hole is not None:
-        yield _Hole(hole, limit)
+        yield Hole(hole, limit)
 
 
 def _any_byte(reader: SegmentReader, start: int, end: int) -> bool:

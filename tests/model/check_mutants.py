@@ -71,7 +71,7 @@ SWAPS: Final = (
     (
         "tail.py",
         "a torn frame is taken over",
-        "if unsure and envelope.frame_size and _is_torn(part):",
+        "if unsure and envelope.frame_size and is_torn(part):",
         "if False:",
     ),
     (
