@@ -49,10 +49,22 @@ class Connection:
         self._changed = asyncio.Event()
         """Set whenever an Ack came or the connection broke."""
         self._reader: asyncio.Task[None] | None = None
+        self._progress = False
+        """An Ack moved the window."""
         self._error: SinkError | None = None
         self._gone = asyncio.Event()
         self._held: pb.FramePosition | None = None
         """The collector's last frame, as long as it is to be compared with ours."""
+
+    async def reach(self) -> None:
+        """Wait until the address can be connected to; ``open`` then takes no longer than a round trip.
+
+        :raises SinkUnavailable: the channel was closed.
+        """
+        try:
+            await self._channel.channel_ready()
+        except _BROKEN as error:
+            raise SinkUnavailable(f"{self._address} cannot be reached: {error}") from error
 
     async def open(self) -> int:
         """Hello, Welcome; return the number to go on with.
@@ -123,6 +135,35 @@ class Connection:
             await self._write(request(group))
             at = end
 
+    @property
+    def idle(self) -> bool:
+        """Everything sent is acknowledged."""
+        return self._held is None and self._window.unacked == 0
+
+    @property
+    def futile(self) -> bool:
+        """Something was sent and nothing of what was sent was ever acknowledged."""
+        return not self._progress and not self.idle
+
+    async def settled(self) -> int:
+        """Wait until everything sent is acknowledged; return the number after it.
+
+        :raises SinkError: the connection is gone.
+        """
+        while not self.idle:
+            self._changed.clear()
+            self._check()
+            await self._changed.wait()
+        self._check()
+        return self._window.next
+
+    @property
+    def held_up(self) -> bool:
+        """The collector has the next move: it did not acknowledge all that was sent, or its window is closed. That it
+        says something at all sees the Ack deadline to.
+        """
+        return self._window.unacked > 0 or self._window.limit == 0
+
     async def broken(self) -> None:
         """Wait until the connection is gone.
 
@@ -131,9 +172,18 @@ class Connection:
         await self._gone.wait()
         self._check()
 
+    def give_up(self, why: SinkError) -> None:
+        """End the connection; ``send`` and ``broken`` raise why."""
+        if self._error is None:
+            self._error = why
+        self._call.cancel()
+        self._gone.set()
+        self._changed.set()
+
     async def close(self) -> None:
         """Give everything back."""
         if self._reader is not None:
+            self.give_up(SinkUnavailable(f"the connection to {self._address} was closed"))
             self._reader.cancel()
             await asyncio.wait([self._reader])
         await self._channel.close()
@@ -210,10 +260,7 @@ class Connection:
             error = SinkUnavailable(f"{self._address} acknowledged nothing for {self._ack_deadline:g} s")
         except SinkError as failure:
             error = failure
-        self._error = error
-        self._call.cancel()
-        self._gone.set()
-        self._changed.set()
+        self.give_up(error)
 
     def _acked(self, response: pb.ShipResponse) -> None:
         if response.WhichOneof("message") != "ack":
@@ -225,5 +272,5 @@ class Connection:
             return  # it repeats what Welcome said
         if ack.next > window.next:
             raise SinkError(f"{self._address} acknowledged {ack.next}, but only {window.next} was sent")
-        window.acked(ack.next)
+        self._progress = window.acked(ack.next) or self._progress
         self._outlet.acked(ack.next)

@@ -41,11 +41,13 @@ class Window:
         self.unacked += size
         self.next = after
 
-    def acked(self, before: int) -> None:
-        """Everything before this number is safe."""
+    def acked(self, before: int) -> bool:
+        """Everything before this number is safe; returns whether a message was done with by it."""
         messages = self._messages
+        had = len(messages)
         while messages and messages[0][0] <= before:
             self.unacked -= messages.popleft()[1]
+        return len(messages) < had
 
 
 def size_of(item: Item) -> int:
