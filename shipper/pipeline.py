@@ -17,12 +17,14 @@ from shipper.errors import ShipperError, SinkUnavailable, SpoolError
 from shipper.gauges import follow
 from shipper.log import get_logger
 from shipper.metrics import Registry
+from shipper.notify import ServiceManager
+from shipper.pace import Pace
 from shipper.readiness import Readiness
 from shipper.sinks.base import Backoff
 from shipper.sinks.delivery import Delivery
 from shipper.spool.files import Damage
 from shipper.spool.spool import Spool
-from shipper.status import status
+from shipper.status import headline, status
 from shipper.supervise import Sources
 
 if TYPE_CHECKING:
@@ -60,13 +62,19 @@ class Pipeline:
         """After ``run``: a processor hangs in its worker thread. Only the end of the process ends it."""
         self._error: ShipperError | None = None
         self.spool.on_damage = self._damaged
-        follow(self.metrics, self.spool, self.feeds)
+        self.pace = Pace(self.feeds, config.spool.max_bytes, lambda: self.spool.blocked)
+        follow(self.metrics, self.spool, self.feeds, self.pace)
         self.readiness = Readiness(self.metrics, spool_fill=self._fill)
         for name, feed in self.feeds.items():
             self.readiness.watch(
                 "sink", name, partial(getattr, feed, "backlog_bytes"), partial(getattr, feed, "cursor")
             )
+            self.readiness.guard("sink", name, partial(self._must_move, name), partial(getattr, feed, "cursor"))
         self.sources = Sources(config, self.spool, self.metrics, self.readiness, self._fatal, once=once)
+        self.readiness.guard(
+            "spool", "writer", lambda: self.sources.writing and not self.spool.blocked, lambda: self.sources.settled
+        )
+        self.manager = ServiceManager()
         self.admin = (
             Admin(config.admin.listen, self.metrics, self.readiness.check, partial(status, self))
             if config.admin
@@ -84,6 +92,11 @@ class Pipeline:
             metrics=self.metrics,
             once=self.once,
         )
+
+    def _must_move(self, name: str) -> bool:
+        """The sink has frames to deliver, and neither the far side nor the disk holds it up."""
+        delivery = self.deliveries[name]
+        return delivery.up and not delivery.caught_up and not self.config.sinks[name].held_up()
 
     def _fill(self) -> float:
         return 1.0 if self.spool.blocked else self.spool.used / self.spool.max_bytes
@@ -122,14 +135,21 @@ class Pipeline:
         for task in deliveries:
             task.add_done_callback(self._delivery_ended)
         sources = self.sources.start()
-        others = [asyncio.create_task(self._greet()), asyncio.create_task(self.readiness.run())]
+        others = [
+            asyncio.create_task(self._greet()),
+            asyncio.create_task(self.readiness.run()),
+            asyncio.create_task(self.pace.run()),
+            asyncio.create_task(self.manager.run(self.readiness.alive, partial(headline, self))),
+        ]
         try:
             await self._wait(sources)
         finally:
+            self.manager.stopping()
             self._deadline = time.monotonic() + self.config.shutdown_timeout
             await self._at_most([asyncio.ensure_future(_cancel(sources))])
             await self._drain(deliveries)
             await _cancel(others)
+            self.manager.close()
             if self.admin is not None:
                 await self.admin.close()
         if self._error is not None:
@@ -197,7 +217,7 @@ class Pipeline:
         self._stop.set()
 
     async def _greet(self) -> None:
-        """Say what is seen: ``watching 3 files (12 MiB unread) → central collector:7420 connected``."""
+        """Say that it runs, and what is seen: ``watching 3 files (2 MiB unread) → central collector:7420 connected``."""
         for _ in range(_SETTLE):
             await asyncio.sleep(0.1)
             if all(delivery.up for delivery in self.deliveries.values()):
@@ -209,6 +229,7 @@ class Pipeline:
         for name, source in self.config.sources.items():
             line = f"{source.describe()} → {sinks}"
             log.info(line, source=name)
+        self.manager.ready()
 
 
 async def _cancel(tasks: Sequence["asyncio.Future[Any]"]) -> None:

@@ -11,6 +11,10 @@ It is red when
 - the spool is ``FULL`` full: at 100 % the sources stop reading;
 - a source died.
 
+Beside it stands a second question, that of the service manager's watchdog: ``alive``. It is not about the work, which
+an outage of the network holds up for hours, but about this process: does something stand still here that nobody outside
+holds up? Then a restart helps, and nothing else does.
+
 No I/O and no clock of its own: ``check`` is a function of what the probes say and of the clock that it was given.
 """
 
@@ -34,6 +38,12 @@ read. It is what one line can have; more than that in the half lines of many fil
 TICK: Final = 2.0
 """Seconds between two looks of the ticker."""
 
+_HANGS: Final = {
+    "sink": "is connected, has frames to send, and neither sends nor waits for an answer",
+    "chain": "a processor has not returned",
+    "spool": "the writer has frames and room for them, and finishes none",
+}
+"""What it means when a place stands still that nobody outside holds up."""
 _WORDS: Final = {"sink": ("bytes", "acknowledged"), "source": ("bytes", "read"), "chain": ("batches", "finished")}
 """What waits in each kind of place, and what should become of it."""
 
@@ -66,6 +76,7 @@ class Readiness:
         self._fill = spool_fill
         self._clock = clock
         self._watches: dict[tuple[str, str], _Watch] = {}
+        self._guards: dict[tuple[str, str], _Watch] = {}
         self._dead: dict[str, str] = {}
         self._was: bool | None = None
 
@@ -77,6 +88,29 @@ class Readiness:
         return at once. What waits in a source counts when it is more than ``HALF_LINES``.
         """
         self._watches[kind, name] = _Watch(pending, position, HALF_LINES if kind == "source" else 0)
+
+    def guard(self, kind: str, name: str, busy: Callable[[], bool], position: Callable[[], int]) -> None:
+        """Look after one thing that this process has in hand, for ``alive``.
+
+        ``kind`` is ``sink``, ``chain`` or ``spool``; ``busy`` says that it is in hand and nobody outside holds it up,
+        ``position`` is a number that changes whenever it gets on. Both return at once.
+        """
+        self._guards[kind, name] = _Watch(lambda: int(busy()), position, 0)
+
+    def alive(self, allowed: float) -> bool:
+        """Nothing that this process has in hand stood still for ``allowed`` seconds. To be asked more often than that.
+
+        An unreachable or slow far side, a full spool, a full disk and quiet sources leave it true.
+        """
+        now = self._clock()
+        stuck = [
+            f"{kind} {name}: {_HANGS[kind]} for {stalled:.0f} s"
+            for (kind, name), watch in self._guards.items()
+            if (stalled := self._look(watch, now)[1]) >= allowed
+        ]
+        if stuck:
+            log.error("this process hangs: the watchdog is not fed", reasons=stuck, every=60.0)
+        return not stuck
 
     def forget(self, kind: str, name: str) -> None:
         """Nobody needs that place any more."""

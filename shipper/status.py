@@ -1,8 +1,10 @@
 """What runs here, as JSON: the answer of ``/status``."""
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
+from shipper.gauges import blocked_by
 from shipper.version import VERSION
 
 if TYPE_CHECKING:
@@ -10,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def status(pipeline: "Pipeline") -> dict[str, Any]:
-    """Facts as they are now; sizes in bytes, ages in seconds, sequence numbers of this process's own stream."""
+    """Facts as they are now; sizes in bytes, ages in seconds, sequence numbers of this process's own stream.
+
+    A time that never comes (``full_in_seconds`` of a spool that does not fill) is null.
+    """
     spool, metrics = pipeline.spool, pipeline.metrics
     return {
         "version": VERSION,
@@ -39,6 +44,7 @@ def status(pipeline: "Pipeline") -> dict[str, Any]:
                 "backlog_frames": feed.backlog_frames,
                 "backlog_bytes": feed.backlog_bytes,
                 "oldest_unacked_seconds": round(feed.oldest_unacked_seconds, 1),
+                "drained_in_seconds": _seconds(pipeline.pace.drained_in(name)),
                 "acked_records": metrics.value("shipper_sink_acked_total", sink=name),
             }
             for name, delivery in pipeline.deliveries.items()
@@ -51,6 +57,8 @@ def status(pipeline: "Pipeline") -> dict[str, Any]:
             "used_bytes": spool.used,
             "max_bytes": int(spool.max_bytes),
             "full": spool.blocked,
+            "blocked_by": blocked_by(spool),
+            "full_in_seconds": _seconds(pipeline.pace.full_in()),
             "upstream_streams": len(spool.marks),
             "damages": [
                 {
@@ -66,3 +74,19 @@ def status(pipeline: "Pipeline") -> dict[str, Any]:
         },
         "dead_letters": {"bytes": spool.dead_letter_bytes, "room": spool.dead_letter_room},
     }
+
+
+def headline(pipeline: "Pipeline") -> str:
+    """One line for people: why it is not ready, or how each sink does."""
+    ready, shown = pipeline.readiness.check()
+    if not ready:
+        return f"not ready: {'; '.join(shown['reasons'])}"
+    sinks = (
+        f"{name} {delivery.state}, {pipeline.feeds[name].backlog_frames} frames wait"
+        for name, delivery in pipeline.deliveries.items()
+    )
+    return f"{'; '.join(sinks)}; the spool is {shown['spool_fill']:.0%} full"
+
+
+def _seconds(value: float) -> float | None:
+    return round(value, 1) if math.isfinite(value) else None

@@ -59,6 +59,16 @@ class Sources:
         """One task a source; with ``run --once`` it ends when the source has read everything."""
         return [asyncio.create_task(self._source(name), name=f"source/{name}") for name in self._config.sources]
 
+    @property
+    def writing(self) -> bool:
+        """The spool's writer has batches in hand."""
+        return any(intake.in_hand > intake.working for intake in self.intakes.values())
+
+    @property
+    def settled(self) -> int:
+        """Changes whenever the spool's writer finished one."""
+        return sum(intake.settled for intake in self.intakes.values())
+
     def settling(self) -> list["asyncio.Task[None]"]:
         """Tasks that end once everything that was taken is durable."""
         return [asyncio.create_task(intake.settle()) for intake in self.intakes.values()]
@@ -140,4 +150,5 @@ class Sources:
         progress = partial(getattr, intake, "progress")
         self._readiness.watch("source", name, partial(getattr, intake, "unread"), progress)
         self._readiness.watch("chain", name, partial(getattr, intake, "in_hand"), progress)
+        self._readiness.guard("chain", name, partial(getattr, intake, "working"), progress)
         return intake

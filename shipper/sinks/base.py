@@ -201,6 +201,16 @@ class Sink(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True):
     async def close(self) -> None:
         """Give everything back; ``connect`` may follow. Never raises."""
 
+    def held_up(self) -> bool:
+        """Somebody outside has the next move: an answer is awaited, or the far side asked to wait. Asked while
+        connected.
+
+        A connected sink that has items, is not held up and does not get on for the time that the service manager's
+        watchdog allows is taken for a hang: the process is restarted. So override this where ``send`` may wait for
+        somebody else for minutes.
+        """
+        return False
+
     def describe(self) -> str:
         """One phrase for the start-up line: ``collector:7420``."""
         return ""

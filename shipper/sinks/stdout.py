@@ -52,6 +52,10 @@ class StdoutSink(Sink):
     async def close(self) -> None:
         """A write that nobody reads is left to itself; a later one comes after it."""
 
+    def held_up(self) -> bool:
+        """Whoever reads the pipe decides how fast it goes."""
+        return True
+
     def describe(self) -> str:
         """One phrase."""
         return "standard output"
