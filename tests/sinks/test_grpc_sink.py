@@ -406,6 +406,7 @@ async def test_a_collector_that_breaks_the_contract_is_left(
 )
 async def test_a_status_says_whether_trying_again_helps(code: grpc.StatusCode, retriable: bool) -> None:
     async def serve(_: object, context: Any) -> None:
+        await context.read()  # a write that meets the status on its way would hide it from gRPC's client
         await context.abort(code, "no")
 
     async with server_of(serve) as port:
