@@ -83,9 +83,23 @@ class SpoolFailed(SpoolError):
     """The disk refused a write or a sync; nothing after it may be acknowledged."""
 
 
+class DiskFull(SpoolFailed):
+    """There is no room on the disk now. What was asked for was not done; it can be once there is room."""
+
+    retriable = True
+
+
 class AdminError(ShipperError):
     """The admin port cannot be opened."""
 
 
 class DemoError(ShipperError):
     """The demo cannot be shown."""
+
+
+class ControlError(ShipperError):
+    """The process that has a data directory open cannot be asked, or refused."""
+
+
+class NotRunning(ControlError):
+    """No process has the data directory open."""
