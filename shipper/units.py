@@ -32,6 +32,27 @@ class ByteSize(int):
         return f"{int(self)}B"
 
 
+class Share(str):
+    """A part of a disk. In a config: a percentage of it, ``5%``, or a size, ``200MiB``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "Share":
+        """:raises ValueError: the text is neither; the message says which spellings are."""
+        match = _NUMBER.fullmatch(text.strip().removesuffix("%"))
+        if text.strip().endswith("%"):
+            if match is None or match[2] or float(match[1]) > 100:
+                raise ValueError(f"{text!r} is not a percentage; write 0% to 100%")
+        else:
+            ByteSize.parse(text)
+        return cls(text.strip())
+
+    def of(self, total: int) -> int:
+        """The part in bytes, of a disk of ``total`` bytes."""
+        return int(total * float(self[:-1]) / 100) if self.endswith("%") else ByteSize.parse(self)
+
+
 class Duration(float):
     """A span of time in seconds. In a config: ``0``, ``100ms``, ``5s``, ``2m``, ``1h``, ``7d``."""
 

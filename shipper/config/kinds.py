@@ -1,7 +1,8 @@
 """The types that a setting may have, in words for people and by the shape of what they take in YAML.
 
-``str``, ``int``, ``float``, ``bool``, ``ByteSize``, ``Duration``, ``Path``, ``re.Pattern[str]``, ``Literal``, ``Enum``,
-``Any``; lists, sets and tuples (``tuple[X, ...]``) of one type; ``dict[str, ...]``; other ``msgspec.Struct`` classes;
+``str``, ``int``, ``float``, ``bool``, ``ByteSize``, ``Duration``, ``Share``, ``Path``, ``re.Pattern[str]``,
+``Literal``, ``Enum``, ``Any``; lists, sets and tuples (``tuple[X, ...]``) of one type;
+``dict[str, ...]``; other ``msgspec.Struct`` classes;
 unions of all these; and ``Annotated`` with the bounds of ``msgspec.Meta``. No Python or msgspec name of a type ever
 reaches a message.
 """
@@ -14,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from shipper.units import ByteSize, Duration
+from shipper.units import ByteSize, Duration, Share
 
 _WORDS: Final[dict[Any, str]] = {
     Any: "a value",
@@ -24,6 +25,7 @@ _WORDS: Final[dict[Any, str]] = {
     bool: "true or false",
     ByteSize: "a size such as 4096, 256KiB or 1GiB",
     Duration: "a duration such as 100ms, 5s or 1h",
+    Share: "a percentage such as 5%, or a size such as 200MiB",
     Path: "a path",
     re.Pattern: "a regular expression",
     NoneType: "nothing",
@@ -34,6 +36,7 @@ _PLURALS: Final[dict[Any, str]] = {
     float: "numbers",
     ByteSize: "sizes",
     Duration: "durations",
+    Share: "percentages or sizes",
     Path: "paths",
     re.Pattern: "regular expressions",
 }

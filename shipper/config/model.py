@@ -8,7 +8,7 @@ import msgspec
 
 from shipper.sinks.base import Sink
 from shipper.sources.base import Source
-from shipper.units import ByteSize, Duration
+from shipper.units import ByteSize, Duration, Share
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -23,6 +23,9 @@ class SpoolConfig(_Block):
 
     max_bytes: ByteSize = ByteSize(1024 * _MIB)
     """At most so many bytes on disk. When they are used up the sources stop reading: the files are the buffer."""
+    min_free: Share = Share("5%")
+    """Room on the disk that is left to others: a percentage of it, or a size. With less than that, the sources stop
+    reading until there is more again."""
 
     def __post_init__(self) -> None:
         if self.max_bytes < 2 * _MIB:

@@ -10,7 +10,7 @@ import msgspec
 
 from shipper.config.document import NULLS
 from shipper.config.kinds import as_text, bare, choices, is_enum
-from shipper.units import ByteSize, Duration
+from shipper.units import ByteSize, Duration, Share
 
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,1000}")
 _NUMBER: Final = re.compile(r"[-+]?[0-9]{1,1000}(\.[0-9]{1,1000})?([eE][-+]?[0-9]{1,4})?")
@@ -69,7 +69,7 @@ def _parse(text: str, hint: Any) -> Any:
         return int(text) if _INTEGER.fullmatch(text) else _refuse()
     if hint is float:
         return _finite(float(text)) if _NUMBER.fullmatch(text) else _refuse()
-    if hint in (ByteSize, Duration):
+    if hint in (ByteSize, Duration, Share):
         return _unit(text, hint)
     if hint is Path:
         return _path(text)

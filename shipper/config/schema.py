@@ -22,7 +22,7 @@ from shipper.config.kinds import (
 )
 from shipper.config.model import BUILT, NOT_IN_FILES, Config
 from shipper.plugins import KINDS, PROCESSOR, Kind
-from shipper.units import ByteSize, Duration
+from shipper.units import ByteSize, Duration, Share
 
 _TEXT: Final = ["string", "number", "boolean"]
 """A text setting takes the scalar as written: an editor may see a number in it."""
@@ -36,7 +36,13 @@ _SIZE: Final = {
 _DURATION: Final = {
     "anyOf": [{"const": 0}, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(ms|s|m|h|d)\s*$|^\s*0+\s*$|\$\{"}]
 }
-_SCALARS: Final[dict[Any, dict[str, Any]]] = {NoneType: {"type": "null"}, ByteSize: _SIZE, Duration: _DURATION}
+_SHARE: Final = {"anyOf": [{"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%\s*$"}, *_SIZE["anyOf"]]}
+_SCALARS: Final[dict[Any, dict[str, Any]]] = {
+    NoneType: {"type": "null"},
+    ByteSize: _SIZE,
+    Duration: _DURATION,
+    Share: _SHARE,
+}
 _NUMBERS: Final = {int: "integer", float: "number", bool: "boolean"}
 _LIMITS: Final = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 

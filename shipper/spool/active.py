@@ -1,18 +1,38 @@
 """The segment that is being written: a group of entries gathers, and becomes durable in one write and one sync."""
 
+import contextlib
+from dataclasses import dataclass, field
 from typing import Final
 
+from shipper.errors import SpoolFailed
+from shipper.spool.body import Mark
 from shipper.spool.disk import File
 from shipper.spool.files import Segment
 from shipper.spool.frame import crc32c
 from shipper.spool.segment import ENVELOPE_SIZE, Entry, EntryType, Envelope
 
 
-class Active:
-    """Owned by the spool's writer."""
+@dataclass(slots=True)
+class Group:
+    """What the next flush makes true."""
 
-    def __init__(self, segment: Segment, file: File) -> None:
+    next_seq: int
+    """The number that its first frame gets."""
+    safe: int = 0
+    """Outcomes of this commit that are true already."""
+    changes: list[dict[str, bytes | None]] = field(default_factory=list)
+    """State, in order."""
+    moved: dict[bytes, Mark] = field(default_factory=dict)
+    """Marks of upstream streams."""
+
+
+class Active:
+    """Owned by the spool's writer. After a SpoolFailed it takes nothing more: ``abandon`` it."""
+
+    def __init__(self, segment: Segment, file: File, *, notes: bool) -> None:
         self.segment: Final = segment
+        self.notes: Final = notes
+        """It was begun where there was no room for data."""
         self._file = file
         self.end = segment.end
         """Where the next entry goes."""
@@ -51,15 +71,25 @@ class Active:
         self.group = []
         return group
 
-    def seal(self, seq: int) -> None:
+    def seal(self, seq: int) -> list[Entry]:
         """Say that nothing follows; a crash may keep the room that is given back here.
 
         :raises SpoolFailed: the disk refused.
         """
         self.add(EntryType.SEAL, 0, seq, b"", 0, b"")
-        self.flush()
-        self._file.truncate(self.end)
-        self.segment.size -= self.segment.header.size - self.end
+        entries = self.flush()
+        self._cut()
+        return entries
+
+    def _cut(self) -> None:
+        self._file.truncate(self._synced)
+        self.segment.size -= self.segment.header.size - self._synced
+
+    def abandon(self) -> None:
+        """Leave it as it was synced last. What follows may be on the disk all the same, now or after a crash."""
+        with contextlib.suppress(SpoolFailed):
+            self._cut()
+        self._file.close()
 
     def close(self) -> None:
         """Give the descriptor back."""

@@ -6,25 +6,39 @@ what was not synced. Names are relative to the spool's directory. The rules that
 - ``File.write`` writes all parts or raises; nothing is durable before ``File.sync`` returned.
 - A created, renamed or unlinked name is durable only after ``Disk.sync_folder``.
 - A failed ``sync`` says nothing about what reached the disk, and must not be repeated on that file.
+- No room is ``DiskFull``, a SpoolFailed that passes by itself; but from ``sync``, which lost what it could not place.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
-from shipper.errors import SpoolFailed, SpoolLocked
+from shipper.errors import DiskFull, SpoolFailed, SpoolLocked
 
 _IOV_MAX = 1024
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_UNLIMITED: Final = 1 << 62
+TRIES: Final = 3
+"""So many failures in a row end the spool."""
+
+
+class Space(NamedTuple):
+    """The room of a file system, in bytes."""
+
+    total: int
+    free: int
+    """What this user may still take of it."""
 
 
 class File(Protocol):
     """An open file."""
 
     def write(self, parts: Sequence[bytes], offset: int) -> None:
-        """:raises SpoolFailed: not all of it was written."""
+        """:raises SpoolFailed: not all of it was written. :raises DiskFull: the same, for want of room."""
         ...
 
     def read(self, size: int, offset: int) -> bytes:
@@ -54,7 +68,8 @@ class Disk(Protocol):
     def create(self, name: str, size: int) -> File:
         """A new file with ``size`` bytes allocated, all zero, synced (the name is not).
 
-        :raises SpoolFailed: the name exists, or there is no room.
+        :raises SpoolFailed: the name exists, or the disk refused; nothing is left of it.
+        :raises DiskFull: there is no room; nothing is left of it.
         """
         ...
 
@@ -82,6 +97,10 @@ class Disk(Protocol):
         """Make names created, renamed or unlinked in a folder durable."""
         ...
 
+    def space(self) -> Space:
+        """The room there is now."""
+        ...
+
 
 class RealFile:
     """A file descriptor."""
@@ -106,7 +125,7 @@ class RealFile:
                         done += step
                 offset += wanted
         except OSError as error:
-            raise SpoolFailed(f"cannot write to {self._path}: {error.strerror}; check the disk") from error
+            raise _refusal(f"cannot write to {self._path}", error) from error
 
     def read(self, size: int, offset: int) -> bytes:
         """See ``File``."""
@@ -208,18 +227,14 @@ class RealDisk:
                 os.unlink(path)
                 raise
         except OSError as error:
-            raise SpoolFailed(f"cannot make {path} of {size} bytes: {error.strerror}") from error
+            raise _refusal(f"cannot make {path} of {size} bytes", error) from error
         return RealFile(descriptor, path)
 
     def open(self, name: str, *, write: bool = False) -> File:
         """See ``Disk``."""
         path = f"{self._root}/{name}"
-        try:
+        with _translated(f"cannot open {path}"):
             descriptor = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise SpoolFailed(f"cannot open {path}: {error.strerror}") from error
         return RealFile(descriptor, path)
 
     def size(self, name: str) -> int:
@@ -250,6 +265,20 @@ class RealDisk:
         with _translated(f"cannot sync the directory {self._root}/{folder}"):
             _sync_directory(f"{self._root}/{folder}")
 
+    def space(self) -> Space:
+        """See ``Disk``."""
+        with _translated(f"cannot look at {self._root}"):
+            found = os.statvfs(self._root)
+        if not found.f_blocks:  # a file system that keeps no count
+            return Space(_UNLIMITED, _UNLIMITED)
+        return Space(found.f_frsize * found.f_blocks, found.f_frsize * found.f_bavail)
+
+
+def _refusal(doing: str, error: OSError) -> SpoolFailed:
+    if error.errno in _FULL:
+        return DiskFull(f"{doing}: {error.strerror}; it goes on by itself once there is room")
+    return SpoolFailed(f"{doing}: {error.strerror}; check the disk")
+
 
 def _sync_directory(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -261,10 +290,10 @@ def _sync_directory(path: str) -> None:
 
 @contextlib.contextmanager
 def _translated(doing: str) -> Iterator[None]:
-    """A missing file stays FileNotFoundError, every other refusal of the disk becomes a SpoolFailed."""
+    """A missing file stays FileNotFoundError, every other refusal of the disk becomes SpoolFailed or DiskFull."""
     try:
         yield
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise SpoolFailed(f"{doing}: {error.strerror}; check the disk") from error
+        raise _refusal(doing, error) from error

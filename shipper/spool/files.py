@@ -1,5 +1,6 @@
 """Segments as files: their names, how one is made, and what is set aside."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from shipper.spool.segment import HEADER_SIZE, EntryType, Envelope, SegmentHeade
 QUARANTINE: Final = "quarantine"
 DAMAGE_KEY: Final = "damage/"
 """State keys ``damage/SEGMENT/START``: damage that was reported."""
+ENDED_KEY: Final = "ended/"
+"""State keys ``ended/SEGMENT``: where a segment ends that the disk refused to write on to; what follows is void."""
 _COPY_BLOCK: Final = 1024 * 1024
 _DRAFT: Final = ".tmp"
 
@@ -79,8 +82,18 @@ def new_salt() -> int:
 def create_segment(disk: Disk, header: SegmentHeader, snapshot: Snapshot) -> tuple[Segment, File]:
     """Make a segment that begins with a snapshot: durable and read back when this returns.
 
-    :raises SpoolFailed: the disk refused; a segment half made is never taken for one.
+    :raises SpoolFailed: the disk refused; nothing is left of it.
     """
+    try:
+        return _create_segment(disk, header, snapshot)
+    except SpoolFailed:
+        for name in (segment_name(header.id), snapshot_name(header.id)):
+            with contextlib.suppress(SpoolFailed):  # the next start knows what was never used
+                disk.unlink(name)
+        raise
+
+
+def _create_segment(disk: Disk, header: SegmentHeader, snapshot: Snapshot) -> tuple[Segment, File]:
     data = encode_body(snapshot)
     extra = 0
     if len(data) > header.size // 8:

@@ -8,20 +8,24 @@ Synchronous and without a clock, so that the same code runs over a real disk and
    before the segment takes entries.
 3. Cursors are written and synced before a segment behind them is unlinked, so on every crash image the durable cursors
    stand at or after the oldest segment.
-4. Sequence numbers are dense: +1 a frame, empty frames and gaps included.
-5. What readers on other threads look at (``segments``, ``durable``) is replaced, never changed.
+4. What the disk refused is not tried again in the same place. The segment ends where it was synced, and the group
+   that found no way in is written under the same numbers into a new one (``_poison``).
+5. Sequence numbers are dense: +1 a frame, empty frames and gaps included.
+6. What readers on other threads look at (``segments``, ``durable``) is replaced, never changed.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, cast
 
-from shipper.errors import ProtocolError, SpoolError
-from shipper.spool.active import Active
-from shipper.spool.body import CursorValue, GapNote, Mark, Position, Snapshot
+from shipper.errors import DiskFull, ProtocolError, SpoolError, SpoolFailed
+from shipper.spool.active import Active, Group
+from shipper.spool.body import BEFORE_ALL, CursorValue, GapNote, Position, Snapshot
 from shipper.spool.cursor import FOLDER
-from shipper.spool.disk import Disk
+from shipper.spool.disk import TRIES, Disk
 from shipper.spool.draft import EntryDraft, encode_draft
 from shipper.spool.files import (
+    ENDED_KEY,
     Damage,
     bound_quarantine,
     create_segment,
@@ -31,7 +35,9 @@ from shipper.spool.files import (
 )
 from shipper.spool.frame import MAX_FRAME, Frame
 from shipper.spool.opening import open_files
+from shipper.spool.reserve import Reserve
 from shipper.spool.retention import reclaim, sync_cursors
+from shipper.spool.room import LARGEST_SEGMENT, THE_DISK, Room
 from shipper.spool.segment import (
     CONTINUED,
     HEADER_SIZE,
@@ -42,27 +48,27 @@ from shipper.spool.segment import (
     SegmentHeader,
 )
 from shipper.spool.upstream import judge, mark_after
+from shipper.units import Share
 
-_SMALLEST_SEGMENT: Final = 128 * 1024
-_LARGEST_SEGMENT: Final = 64 * 1024 * 1024
-_RESERVE: Final = 1024 * 1024
-
+_NOTHING: Final = Share("0%")
 Outcome = int | ProtocolError | SpoolError
 
 
 class Log:
     """The spool's files. One thread calls everything here, but for reading ``segments``, ``durable`` and ``held``."""
 
-    def __init__(self, disk: Disk, max_bytes: int, sinks: Iterable[str]) -> None:
-        """Recover what is there, raise the epoch, begin a segment.
+    def __init__(self, disk: Disk, max_bytes: int, sinks: Iterable[str], min_free: Share = _NOTHING) -> None:
+        """Recover what is there, raise the epoch, begin a segment (on a full disk: once there is room).
 
         :raises FutureFormat: a newer shipper wrote it; nothing was changed.
         :raises SpoolFailed: the disk refused a write.
         """
         self._disk = disk
         self.max_bytes = max_bytes
-        self.segment_size: Final = min(max(max_bytes // 16, _SMALLEST_SEGMENT), _LARGEST_SEGMENT)
+        self._room: Final = Room(disk, max_bytes, min_free)
+        self.segment_size: Final = self._room.segment_size
         self.max_frame: Final = min(MAX_FRAME, self.segment_size // 4)
+        self.reserve: Final = Reserve(disk, self._room.reserve)
         opened = open_files(disk, sinks)
         self.stream: Final = opened.identity.stream
         self.epoch: Final = opened.identity.epoch
@@ -78,29 +84,31 @@ class Log:
         """How much of each upstream stream is durable here."""
         self.published: Callable[[int, Entry], None] = lambda _segment, _entry: None
         """Called with every entry once it is durable."""
-        self._moved: dict[bytes, Mark] = {}
         self._epochs = opened.epochs
         self._last_id = opened.highest
+        self._group = Group(self.next_seq)
+        self._failures = 0
+        self._unreported: list[Damage] = []
+        self.blocked_by: str | None = None
+        """After a ``commit`` that did not take everything: why, in words; else None."""
         for cursor in self.cursors.values():
             if not cursor.known:  # a new sink starts at the tail
                 cursor.place(CursorValue(self.next_seq, Position(self._last_id + 1, HEADER_SIZE)))
-        self._active = self._begin_segment(self.segment_size)
-        self.durable = Position(self._active.segment.header.id, self._active.end)
-        self.sync_cursors(moved_only=False)  # a killed process may have left a value, or a file's name, that only the
-        # page cache holds
-        disk.sync_folder(FOLDER)
+        self._active: Active | None = None
+        newest = max(self.segments, default=0)
+        self.durable = Position(newest, self.segments[newest].end) if newest else BEFORE_ALL
+        with contextlib.suppress(DiskFull):  # there may be a backlog to ship, and room after that
+            self.roll()
+        with contextlib.suppress(DiskFull):
+            self.sync_cursors(moved_only=False)  # a killed process may have left a value, or a file's name, that only
+            disk.sync_folder(FOLDER)  # the page cache holds
         self._report_all(self.damages)
-        bound_quarantine(disk, max_bytes // 16)
+        bound_quarantine(disk, self._room.bounded // 16)
 
     @property
     def used(self) -> int:
         """Bytes that the segments take on disk."""
         return sum(segment.size for segment in self.segments.values())
-
-    @property
-    def full(self) -> bool:
-        """There is no room for another segment of data."""
-        return self._full(self.segment_size)
 
     @property
     def floor(self) -> int:
@@ -110,13 +118,29 @@ class Log:
     def commit(self, drafts: Sequence[EntryDraft]) -> list[Outcome]:
         """Write drafts in order and sync. One outcome a draft: its first sequence number, or why it was refused.
 
-        Fewer outcomes than drafts: the spool is full and the rest did not get in. ``DUPLICATE`` stands for a frame
-        that is there already.
+        Fewer outcomes than drafts: the spool is full (see ``blocked_by``) and the rest did not get in. ``DUPLICATE``
+        stands for a frame that is there already.
 
-        :raises SpoolFailed: the disk refused; nothing of this call may be acknowledged.
+        :raises SpoolFailed: the disk refused three times in a row; nothing more may be acknowledged.
         """
         outcomes: list[Outcome] = []
-        for draft in drafts:
+        self.blocked_by = None
+
+        def write() -> None:
+            del outcomes[self._group.safe :]
+            self._take(drafts, outcomes)
+
+        self._group.safe = 0
+        try:
+            self._insist(write)
+        except DiskFull:
+            del outcomes[self._group.safe :]
+            self.blocked_by = THE_DISK
+        return outcomes
+
+    def _take(self, drafts: Sequence[EntryDraft], outcomes: list[Outcome]) -> None:
+        """Write the drafts that have no outcome yet."""
+        for draft in drafts[len(outcomes) :]:
             mark = None
             if draft.upstream is not None:
                 mark = self._marks.get(draft.upstream.stream)
@@ -125,31 +149,47 @@ class Log:
                     outcomes.append(refused)
                     continue
             bodies, size = encode_draft(draft, mark)
-            if 2 * size > _LARGEST_SEGMENT:
-                outcomes.append(SpoolError(f"a batch of {size} bytes is over the limit of {_LARGEST_SEGMENT // 2}"))
+            if 2 * size > LARGEST_SEGMENT:
+                outcomes.append(SpoolError(f"a batch of {size} bytes is over the limit of {LARGEST_SEGMENT // 2}"))
                 continue
-            if not self._fits(size, len(bodies)):
-                wanted = max(self.segment_size, 2 * size)
-                if self._full(wanted):
-                    if draft.frames:
-                        break
-                    wanted = max(_SMALLEST_SEGMENT, 4 * size)
-                self._roll(wanted)
+            data = bool(draft.frames)
+            if not self._fits(size, len(bodies), data=data) and not self._make_room(size, outcomes, data=data):
+                break
             outcomes.append(self.next_seq)
             self._lay(draft, bodies)
-        self._flush()
-        return outcomes
+        self._flush(outcomes)
 
-    def _full(self, size: int) -> bool:
-        room = self.max_bytes - min(_RESERVE, self.max_bytes // 4)  # two segments may always have a successor:
-        # the one being written and its predecessor are all that is left once every sink has read everything
-        return len(self.segments) > 2 and self.used + size > room
+    def _fits(self, size: int, entries: int, *, data: bool) -> bool:
+        active = self._active
+        if active is None or (active.notes and data):
+            return False
+        return size <= active.room and active.entries + entries < MAX_ENTRIES
 
-    def _fits(self, size: int, entries: int) -> bool:
-        return size <= self._active.room and self._active.entries + entries < MAX_ENTRIES
+    def _make_room(self, needed: int, outcomes: Sequence[Outcome], *, data: bool) -> bool:
+        """Begin a segment for an entry of ``needed`` bytes; False (for data) where there is no room for one.
+
+        :raises DiskFull: the disk has less room than it said, or not even the reserve holds a note.
+        """
+        size = self._room.segment(needed, self.segments)
+        if isinstance(size, str) and data:
+            self.blocked_by = size
+            return False
+        self._flush(outcomes)
+        self._seal()
+        if isinstance(size, int):
+            try:
+                self._begin(size, notes=False)
+            except DiskFull:
+                if data:
+                    raise
+            else:
+                return True
+        self.reserve.use(lambda: self._begin(self._room.small(needed), notes=True))
+        return True
 
     def _lay(self, draft: EntryDraft, bodies: list[bytes]) -> None:
         """Number the draft's frames and put its entries into the group that the next flush writes."""
+        active = cast(Active, self._active)  # ``_take`` made room there
         upstream = draft.upstream
         numbered = NUMBERED if draft.frames or (draft.gap and upstream) else 0
         kind = EntryType.GAP if draft.gap else EntryType.DATA
@@ -161,45 +201,94 @@ class Log:
                     (frame.raw, frame.check) if isinstance(frame, Frame) else frame.stamp(self.stream, self.next_seq)
                 )
             flags = numbered | (CONTINUED if at + 1 < len(bodies) else 0)
-            self._active.add(kind, flags, self.next_seq, raw, check, body)
+            active.add(kind, flags, self.next_seq, raw, check, body)
             self.next_seq += numbered
-        for key, value in draft.state.items():
-            if value is None:
-                self.state.pop(key, None)
-            else:
-                self.state[key] = value
+        self._group.changes.append(draft.state)
         if upstream is not None:
-            self._marks[upstream.stream] = self._moved[upstream.stream] = mark_after(upstream, draft.gap)
+            self._marks[upstream.stream] = self._group.moved[upstream.stream] = mark_after(upstream, draft.gap)
 
-    def _flush(self) -> None:
-        """Write and sync the group, then let readers see it."""
-        segment = self._active.segment
-        for entry in self._active.flush():
-            self.published(segment.header.id, entry)
-        self.held.update(self._moved)
-        self._moved.clear()
-        self.durable = Position(segment.header.id, segment.end)
+    def _flush(self, outcomes: Sequence[Outcome]) -> None:
+        """Write and sync the group, take over what it changed, and let readers see it."""
+        active = self._active
+        if active is not None and (entries := active.flush()):
+            self._failures = 0
+            self._publish(active, entries)
+        group, self._group = self._group, Group(self.next_seq, len(outcomes))
+        for changes in group.changes:
+            for key, value in changes.items():
+                if value is None:
+                    self.state.pop(key, None)
+                else:
+                    self.state[key] = value
+        self.held.update(group.moved)
+        if active is not None:
+            self.durable = Position(active.segment.header.id, active.end)
 
-    def _roll(self, size: int) -> None:
-        """Seal the segment and begin the next one."""
-        self._flush()
-        self._active.seal(self.next_seq)
-        self._active.close()
-        self._active = self._begin_segment(size)
-        self.durable = Position(self._active.segment.header.id, self._active.end)
+    def _publish(self, active: Active, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self.published(active.segment.header.id, entry)
 
-    def _begin_segment(self, size: int) -> Active:
+    def _insist(self, work: Callable[[], object]) -> None:
+        """Do it; where the disk refuses do it again in a new segment, three times in a row at most.
+
+        :raises DiskFull: there is no room. :raises SpoolFailed: the third time.
+        """
+        while True:
+            try:
+                work()
+            except SpoolFailed as error:
+                self._poison()
+                if isinstance(error, DiskFull):
+                    raise
+                self._failures += 1
+                if self._failures >= TRIES:
+                    raise
+            else:
+                return
+
+    def _poison(self) -> None:
+        """Write nothing more into the segment: it ends where it was synced. What it did not take is as never seen.
+
+        Its group is written again, under the same numbers, into the next one, whose snapshot says where this one ends.
+        """
+        active, self._active = self._active, None
+        if active is not None:
+            active.abandon()
+            self.state[f"{ENDED_KEY}{active.segment.header.id}"] = str(active.segment.end).encode()
+        self.next_seq = self._group.next_seq
+        for stream in self._group.moved:
+            if stream in self.held:
+                self._marks[stream] = self.held[stream]
+            else:
+                del self._marks[stream]
+        self._group = Group(self.next_seq, self._group.safe)
+
+    def _seal(self) -> None:
+        """End the segment."""
+        active = self._active
+        if active is not None:
+            self._publish(active, active.seal(self.next_seq))
+            self.durable = Position(active.segment.header.id, active.end)
+            active.close()
+            self._active = None
+
+    def roll(self) -> None:
+        """Go on in a new segment. :raises DiskFull: there is no room for one. :raises SpoolFailed: the disk refused."""
+        self._insist(lambda: self._make_room(0, (), data=False))
+
+    def _begin(self, size: int, *, notes: bool) -> None:
         self._last_id += 1
         cursors = {name: cursor.value for name, cursor in self.cursors.items()}
-        snapshot = Snapshot(self.state, self._marks, cursors, self._epochs)
+        snapshot = Snapshot(self.state, self.held, cursors, self._epochs)
         header = SegmentHeader(self._last_id, new_salt(), size, self.stream, self.next_seq, self.epoch)
         segment, file = create_segment(self._disk, header, snapshot)
         self.segments = {**self.segments, self._last_id: segment}
-        return Active(segment, file)
+        self._active = Active(segment, file, notes=notes)
+        self.durable = Position(self._last_id, segment.end)
 
     def sync_cursors(self, *, moved_only: bool = True) -> None:
-        """Write the cursors (that moved). :raises SpoolFailed: the disk refused."""
-        sync_cursors(self.cursors.values(), self.durable, moved_only=moved_only)
+        """Write the cursors (that moved). :raises DiskFull: there is no room. :raises SpoolFailed: the disk refused."""
+        self.reserve.use(lambda: sync_cursors(self.cursors.values(), self.durable, moved_only=moved_only))
 
     def reclaim(self) -> int:
         """Unlink the segments that every cursor has passed; returns how many.
@@ -214,27 +303,37 @@ class Log:
         :raises SpoolFailed: the disk refused.
         """
         quarantine(self._disk, segment_name(damage.segment), damage.start, damage.end)
-        return self._report_all([damage])
+        return damage not in self._unreported and self._report_all([damage])
 
     def _report_all(self, damages: Sequence[Damage]) -> bool:
+        """Note what is not noted yet; what finds no room is noted later (``tend``)."""
+        new = [damage for damage in damages if not damage.noted_in(self.state)]
         drafts = []
-        for damage in damages:
-            if not damage.noted_in(self.state):
-                lost = damage.last >= damage.first
-                note = GapNote(self.stream, damage.first, damage.last, -1, damage.reason) if lost else None
-                drafts.append(EntryDraft(state=damage.note(), gap=note))
-        self.commit(drafts)
-        return bool(drafts)
+        for damage in new:
+            lost = damage.last >= damage.first
+            note = GapNote(self.stream, damage.first, damage.last, -1, damage.reason) if lost else None
+            drafts.append(EntryDraft(state=damage.note(), gap=note))
+        self._unreported += new[len(self.commit(drafts)) :]
+        return bool(new)
+
+    def tend(self) -> None:
+        """Do what a full disk kept from being done. :raises SpoolFailed: the disk refused."""
+        waiting, self._unreported = self._unreported, []
+        self._report_all(waiting)
+        self.reserve.restore(self._room.min_free + self.segment_size)
 
     def close(self) -> None:
         """Seal the segment and write the cursors. :raises SpoolFailed: the disk refused; nothing is lost."""
-        self._active.seal(self.next_seq)
-        self.durable = Position(self._active.segment.header.id, self._active.end)
+        try:
+            self._seal()
+        except SpoolFailed:  # the next start finds the end without it
+            self._poison()
         self.sync_cursors(moved_only=False)
         self.abandon()
 
     def abandon(self) -> None:
         """Give the descriptors back without writing anything."""
-        self._active.close()
+        if self._active is not None:
+            self._active.close()
         for cursor in self.cursors.values():
             cursor.close()

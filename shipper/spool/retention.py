@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from shipper.spool.body import Position
 from shipper.spool.cursor import Cursor
 from shipper.spool.disk import Disk
-from shipper.spool.files import DAMAGE_KEY, segment_name, snapshot_name
+from shipper.spool.files import DAMAGE_KEY, ENDED_KEY, segment_name, snapshot_name
 
 if TYPE_CHECKING:
     from shipper.spool.log import Log
@@ -33,5 +33,6 @@ def reclaim(disk: Disk, log: "Log") -> int:
         disk.unlink(snapshot_name(number))
         for key in [key for key in log.state if key.startswith(f"{DAMAGE_KEY}{number}/")]:
             del log.state[key]
+        log.state.pop(f"{ENDED_KEY}{number}", None)
     log.segments = {number: segment for number, segment in log.segments.items() if number not in gone}
     return len(gone)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from shipper.errors import FrameError, SpoolFailed
 from shipper.spool.body import CursorValue, Snapshot, decode_body
 from shipper.spool.disk import Disk
-from shipper.spool.files import Damage, Segment, read_snapshot, segment_name
+from shipper.spool.files import ENDED_KEY, Damage, Segment, read_snapshot, segment_name
 from shipper.spool.scan import SegmentReader
 from shipper.spool.segment import CONTINUED, HEADER_SIZE, Entry, EntryType
 
@@ -59,6 +59,9 @@ def replay(disk: Disk, cursors: Sequence[CursorValue], found: Recovered) -> None
             found.snapshot, base = snapshot, at
             break
         found.no_snapshot.append(numbers[at])
+    for key, value in found.snapshot.state.items():
+        if key.startswith(ENDED_KEY) and (ended := found.segments.get(int(key.removeprefix(ENDED_KEY)))):
+            ended.end = min(ended.end, int(value))
     floor = min((cursor.seq for cursor in cursors), default=0)
     for at in range(base, len(numbers)):
         number = numbers[at]

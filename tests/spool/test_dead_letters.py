@@ -138,7 +138,7 @@ def test_letters_of_another_spool_are_not_taken_for_ones_own() -> None:
     disk = SimDisk()
     store = store_on(disk)
     for _ in range(5):
-        store.log._roll(store.log.segment_size)
+        store.log.roll()
     write(store, 1)
     store.close()
     fresh = SimDisk()  # the data directory was emptied but for its dead letters

@@ -105,7 +105,7 @@ def test_state_is_kept_replaced_and_forgotten_across_segments_and_starts() -> No
     disk = SimDisk()
     store = store_on(disk)
     store.commit([EntryDraft(state={"a": b"1", "b": b"1"}), EntryDraft(state={"a": b"2"})])
-    store.log._roll(store.log.segment_size)
+    store.log.roll()
     store.commit([EntryDraft(state={"b": None, "c": b""})])
     assert store.log.state == {"a": b"2", "c": b""}
     store.close()
@@ -137,7 +137,7 @@ def test_segments_without_anything_unread_never_make_a_spool_full() -> None:
     store.commit([EntryDraft(state={"big": bytes(1_400_000)})])
     for number in range(8):  # every segment now brings a snapshot larger than half of the spool
         assert store.commit([EntryDraft([frame_of(number, 30_000)])])
-        store.log._roll(store.log.segment_size)
+        store.log.roll()
         acknowledge(store)
         store.log.reclaim()
 

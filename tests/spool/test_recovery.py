@@ -39,7 +39,7 @@ class Life:
 
     def roll(self) -> None:
         """Begin another segment."""
-        self.log._roll(self.log.segment_size)
+        self.log.roll()
 
     def read(self, sink: str = "a") -> list[int | tuple[int, int, str]]:
         """What a sink gets: numbers of frames, and gaps with their reason."""
@@ -531,7 +531,7 @@ def test_a_start_reads_no_more_of_a_larger_backlog() -> None:
         life = Life(disk, max_bytes=1 << 30)
         for number in range(segments):
             life.append(number, size=50_000)
-            life.log._roll(131072)
+            life.log.roll()
         life.append(0, size=50_000)
         life.store.close()
         disk = disk.copy()

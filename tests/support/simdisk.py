@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from shipper.errors import SpoolFailed
+from shipper.spool.disk import Space
 
 SECTOR = 512
 
@@ -243,6 +244,10 @@ class SimDisk:
                 self._made = set(self.folders)
 
         self.step("sync_folder", folder, self.life, sync)
+
+    def space(self) -> Space:
+        """See ``Disk``."""
+        return Space(1 << 50, 1 << 50)
 
     # What happens to it
 
