@@ -167,6 +167,8 @@ class SourceIntake:
 
     def _held(self, batch: Batch) -> bool:
         """A frame that came before: the writer drops it; the processors need not see it twice."""
+        for processor, count in self._chain.take_errors():
+            self._metrics.counter("shipper_parse_errors_total", source=self.name, processor=processor).add(count)
         mark = self._spool.marks.get(batch.upstream.stream) if batch.upstream is not None else None
         return mark is not None and batch.upstream is not None and batch.upstream.seq < mark.next
 

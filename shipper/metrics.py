@@ -1,7 +1,7 @@
 """Numbers for operators, in the Prometheus text format 0.0.4.
 
-``TABLE`` is the list of all metrics: a name or a label that is not in it is a programming error. Components do not
-count by themselves; the engine's wrappers around them do.
+``metric_table.TABLE`` is the list of all metrics: a name or a label that is not in it is a programming error.
+Components do not count by themselves; the engine's wrappers around them do.
 
 Rules
 - Ask the registry for a child (``registry.counter("shipper_sink_acked_total", sink="central")``) once and keep it:
@@ -15,80 +15,13 @@ import math
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from shipper.log import get_logger
+from shipper.metric_table import LOSSES, TABLE, Kind
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 """The media type of ``Registry.render``."""
-
-Kind = Literal["counter", "gauge", "histogram"]
-
-
-class Metric(NamedTuple):
-    """One line of the table."""
-
-    kind: Kind
-    labels: tuple[str, ...]
-    help: str
-
-
-TABLE: Final[dict[str, Metric]] = {
-    "shipper_build_info": Metric("gauge", ("version",), "Always 1; the label says which shipper this is."),
-    "shipper_ready": Metric("gauge", (), "1 when /readyz answers 200, 0 when it answers 503."),
-    "shipper_source_lag_bytes": Metric(
-        "gauge", ("source", "file"), "Bytes of a file that were written and not read yet."
-    ),
-    "shipper_records_total": Metric(
-        "counter",
-        ("source", "stage"),
-        "Records by what became of them: read from the source; kept, dropped or failed in the chain.",
-    ),
-    "shipper_records_dropped_total": Metric("counter", ("processor", "reason"), "Records dropped, by whom and why."),
-    "shipper_duplicates_total": Metric(
-        "counter", ("source",), "Frames that a sender sent again; they were acknowledged and not kept twice."
-    ),
-    "shipper_text_replaced_total": Metric(
-        "counter", ("source",), "Records in which bytes that are not UTF-8 became U+FFFD."
-    ),
-    "shipper_spool_bytes": Metric("gauge", (), "Bytes that the spool's segments take on the disk."),
-    "shipper_spool_limit_bytes": Metric(
-        "gauge", (), "The spool's max_bytes; the sources stop reading when it is full."
-    ),
-    "shipper_spool_oldest_unacked_seconds": Metric(
-        "gauge", (), "Age of the oldest frame that some sink has not acknowledged; 0 when there is none."
-    ),
-    "shipper_sink_up": Metric("gauge", ("sink",), "1 while the sink is connected."),
-    "shipper_sink_breaker_state": Metric(
-        "gauge", ("sink",), "The sink's circuit breaker: 0 closed, 1 half-open, 2 open."
-    ),
-    "shipper_sink_acked_total": Metric("counter", ("sink",), "Records that the sink acknowledged and did not refuse."),
-    "shipper_sink_backlog_bytes": Metric("gauge", ("sink",), "Bytes in the spool that the sink has not acknowledged."),
-    "shipper_sink_backlog_frames": Metric(
-        "gauge", ("sink",), "Frames in the spool that the sink has not acknowledged."
-    ),
-    "shipper_sink_retries_total": Metric(
-        "counter",
-        ("sink", "reason"),
-        "Attempts to connect or to send that failed; the reason is unavailable, refused or crashed.",
-    ),
-    "shipper_sink_alarms_total": Metric(
-        "counter", ("sink", "kind"), "Findings at the sink that somebody should look at; the log says more."
-    ),
-    "shipper_delivery_latency_seconds": Metric(
-        "histogram", ("sink",), "Time from reading a record to the sink's acknowledgement."
-    ),
-    "shipper_dead_letters_total": Metric(
-        "counter", ("processor",), "Records put to the dead letters, by the processor or sink that refused them."
-    ),
-    "shipper_dead_letters_bytes": Metric("gauge", (), "Bytes that the dead letters take on the disk."),
-    "shipper_lost_bytes_total": Metric("counter", ("reason",), "Bytes that were lost, by the reason. Should stay 0."),
-}
-"""Every metric: name, kind, labels, help (one line, no backslash). docs/guide/operations.md shows the same table."""
-
-LOSSES: Final = ("corrupt", "dead_letters_full", "truncated", "vanished")
-"""The reasons of ``shipper_lost_bytes_total``. They stand at 0 from the start: ``increase()`` does not see the event
-that makes its series."""
 
 log = get_logger("metrics")
 _Labels = tuple[str, ...]
@@ -189,6 +122,10 @@ class Registry:
         """
         self.gauge(name, **labels).follow(function)
 
+    def counter_function(self, name: str, function: Callable[[], float], /, **labels: str) -> None:
+        """A counter that somebody else keeps (the system, a library); ``function`` as in ``gauge_function``."""
+        self._child(Gauge, name, "counter", labels, Gauge).follow(function)
+
     def histogram(self, name: str, buckets: Sequence[float], /, **labels: str) -> Histogram:
         """The histogram with these labels; ``buckets`` (upper bounds, ascending) count at the first call."""
         if list(buckets) != sorted(set(buckets)):
@@ -240,7 +177,7 @@ class Registry:
 def _key(name: str, kind: Kind | None, labels: dict[str, str]) -> _Labels:
     metric = TABLE.get(name)
     if metric is None:
-        raise ValueError(f"{name} is not a metric of shipper: add it to the table in shipper/metrics.py")
+        raise ValueError(f"{name} is not a metric of shipper: add it to the table in shipper/metric_table.py")
     if kind is not None and metric.kind != kind:
         raise ValueError(f"{name} is a {metric.kind}, not a {kind}")
     if labels.keys() != set(metric.labels):

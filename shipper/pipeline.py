@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from shipper.admin import Admin
 from shipper.config import Config
-from shipper.errors import ShipperError, SinkUnavailable, SpoolError
+from shipper.errors import ShipperError, SinkUnavailable, SourceError, SpoolError
 from shipper.gauges import follow
 from shipper.log import get_logger
 from shipper.metrics import Registry
@@ -193,7 +193,10 @@ class Pipeline:
         elif self.once and self._error is None:
             value, names = self.metrics.value, self.config.sources
             read = sum(value("shipper_records_total", source=name, stage="read") or 0 for name in names)
-            log.info("everything is delivered", read=int(read))
+            if problems := [problem for source in names.values() for problem in source.problems()]:
+                self._error = SourceError(f"not everything was read, the rest is delivered: {'; '.join(problems)}")
+            else:
+                log.info("everything is delivered", read=int(read))
 
     async def _catch_up(self) -> None:
         """Wait for the sinks: ``run --once`` for every acknowledgement, a stop for at most ``shutdown_timeout``."""

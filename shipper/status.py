@@ -25,6 +25,7 @@ def status(pipeline: "Pipeline") -> dict[str, Any]:
         "sources": {
             name: {
                 "state": pipeline.sources.failed.get(name) or source.describe(),
+                "problems": source.problems(),
                 "unread_bytes": intake.unread,
                 "files": dict(intake.files),
                 "records": {

@@ -147,6 +147,7 @@ class Sources:
         )
         self._chains.append(chain)
         self._readiness.source_runs(name)
+        self._metrics.gauge_function("shipper_source_problems", lambda: len(source.problems()), source=name)
         progress = partial(getattr, intake, "progress")
         self._readiness.watch("source", name, partial(getattr, intake, "unread"), progress)
         self._readiness.watch("chain", name, partial(getattr, intake, "in_hand"), progress)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shipper.metrics import LOSSES, TABLE, Metric, Registry
+from shipper.metric_table import LOSSES, TABLE, Metric
+from shipper.metrics import Registry
 
 _SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\]|\\.)*",?)*)\})? (\S+)', re.DOTALL)
 _LABEL = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -165,7 +166,7 @@ def test_what_is_not_in_the_table_is_a_programming_error() -> None:
 
 @pytest.mark.parametrize(("name", "metric"), TABLE.items())
 def test_every_metric_is_named_as_prometheus_wants_it(name: str, metric: Metric) -> None:
-    assert re.fullmatch(r"shipper_[a-z_]+[a-z]", name)
+    assert re.fullmatch(r"(shipper|process)_[a-z_]+[a-z]", name)
     assert name.endswith("_total") == (metric.kind == "counter")
     assert metric.help.endswith(".")
     assert not set(metric.help) & {"\n", "\\"}
@@ -176,7 +177,7 @@ def test_the_guide_shows_the_same_table() -> None:
     for name, metric in TABLE.items():
         labels = "{" + ", ".join(metric.labels) + "}" if metric.labels else ""
         assert f"| `{name}{labels}` | {metric.kind} | {metric.help} |" in guide
-    assert set(re.findall(r"^\| `(shipper_\w+)", guide, re.MULTILINE)) == TABLE.keys()
+    assert re.findall(r"^\| `((?:shipper|process)_\w+)", guide, re.MULTILINE) == list(TABLE)
 
 
 def test_threads_that_ask_and_remove_while_others_render_break_nothing() -> None:
@@ -195,3 +196,11 @@ def test_threads_that_ask_and_remove_while_others_render_break_nothing() -> None
         _parse(registry.render())
     thread.join()
     assert registry.render() == Registry().render()
+
+
+def test_a_counter_that_the_system_keeps_is_asked_and_rendered_as_a_counter() -> None:
+    registry = Registry()
+    registry.counter_function("process_cpu_seconds_total", lambda: 1.5)
+    assert "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total 1.5\n" in registry.render()
+    with pytest.raises(ValueError, match="is a counter, not a gauge"):
+        registry.gauge_function("process_cpu_seconds_total", lambda: 1.5)

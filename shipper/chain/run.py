@@ -6,6 +6,7 @@
 - Every record that does not go on is counted: dropped by which processor and why, or failed.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -56,6 +57,7 @@ class Chain:
         """
         self.invalid_utf8 = 0
         """Records whose text was not UTF-8, so that U+FFFD stands for some of it."""
+        self._errors: Counter[str] = Counter()
         self._room = dead_letter_room
         self._steps: list[_Step] = []
         state = state or {}
@@ -84,9 +86,15 @@ class Chain:
             step.run(work)
         done, invalid = work.finish()
         self.invalid_utf8 += invalid
+        self._errors += work.kept_errors
         for step in self._steps:
             step.save(done.state)
         return done
+
+    def take_errors(self) -> list[tuple[str, int]]:
+        """How many records failed and went on with the error in a field, by processor, since the last call."""
+        errors, self._errors = self._errors, Counter()
+        return list(errors.items())
 
     def teardown(self) -> None:
         """After the last batch: the processors give back what they hold. One that fails does not stop the others."""

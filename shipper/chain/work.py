@@ -50,6 +50,8 @@ class Work:
         self._tally = Tally(batch, count)
         self._invalid = 0
         self._letters: list[DeadLetter] = []
+        self.kept_errors: Counter[str] = Counter()
+        """Records that failed and go on with the error in a field, by the processor."""
 
     @property
     def raw(self) -> list[bytes]:
@@ -111,6 +113,7 @@ class Work:
                 self._tally.gone(index, FAILED)
                 return None
         self.changed = True
+        self.kept_errors[name] += 1
         record.setdefault(field, f"{name}: {text}")
         return record
 

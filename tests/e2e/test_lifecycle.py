@@ -1,5 +1,6 @@
 """What an operator sees of a process: start, once, signals, clear sentences."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -138,6 +139,17 @@ def test_run_once_that_could_not_deliver_everything_exits_1(tmp_path: Path) -> N
     assert "1 frames go with the next run" in agent.output()
     assert "Traceback" not in agent.output()
     assert "Task was destroyed" not in agent.output()
+
+
+def test_run_once_that_could_not_read_everything_ships_the_rest_and_exits_1(tmp_path: Path) -> None:
+    """What the config asks for and nobody can read is named in the last line."""
+    write(tmp_path, "one\n")
+    os.mkfifo(tmp_path / "logs" / "pipe.log")
+    agent = Node(tmp_path, "agent", agent_config(tmp_path, file_sink(tmp_path)))
+    agent.start("--once")
+    assert agent.wait() == 1, agent.output()
+    assert [r["message"] for r in records(tmp_path / "out.ndjson")] == ["one"]
+    assert f"{tmp_path}/logs/pipe.log is a FIFO" in agent.output().splitlines()[-1]
 
 
 def test_a_processor_that_fails_is_named_in_the_log(tmp_path: Path) -> None:

@@ -49,13 +49,18 @@ class FileSource(Source):
         else:
             await follower.follow()
 
+    def problems(self) -> list[str]:
+        """See ``Source``."""
+        follower: Follower | None = getattr(self, "_follower", None)
+        return [] if follower is None else list(follower.discovery.problems.values())
+
     def describe(self) -> str:
         """See ``Source``."""
         follower: Follower | None = getattr(self, "_follower", None)
         patterns = ", ".join(self.include)
         if follower is None or not follower.scanned:
             return f"looking for {patterns}"
-        problems = list(follower.discovery.problems.values())
+        problems = self.problems()
         tails = [tail for tail in follower.catalog.tails if tail.linked or (tail.unread and tail.descriptor >= 0)]
         if tails:
             count = f"{len(tails)} file" + "s" * (len(tails) != 1)

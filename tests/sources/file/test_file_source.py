@@ -536,11 +536,13 @@ async def test_permission_denied_then_granted(tmp_path: Path, capfd: pytest.Capt
     with as_nobody(tmp_path):
         async with following(made, intake, QUICK):
             assert made.describe() == f"permission denied: {log}: add the user to group adm"
+            assert made.problems() == [made.describe()]
             scans = _count_scans(made)
             await intake.until(lambda: scans() >= 3)
             await asyncio.to_thread(_as_root, lambda: log.chmod(0o644))
             await intake.records_are(b"one")
             assert made.describe().startswith("watching 1 file")
+            assert made.problems() == []
     assert capfd.readouterr().err.count("add the user to group adm") == 1
 
 
