@@ -70,6 +70,11 @@ class Chain:
             self.teardown()
             raise
 
+    @property
+    def empty(self) -> bool:
+        """There is no processor: every batch comes back from ``run`` as it is."""
+        return not self._steps
+
     def run(self, batch: Batch) -> Batch:
         """Process a batch and encode its records. A batch that no processor changes comes back as it is."""
         payload = batch.payload

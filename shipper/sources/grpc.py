@@ -174,7 +174,7 @@ class GrpcSource(Source):
                 break  # else another Hello was faster: it is now the old one
 
         async def send(ack: pb.Ack) -> bool:
-            return await voice.say(pb.ShipResponse(ack=ack))
+            return await voice.say_uncancelled(pb.ShipResponse(ack=ack))
 
         session = Session(hello, self._intake, self._budget, send, handler.cancel)
         self._sessions[hello.stream] = session

@@ -36,14 +36,26 @@ class Voice:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._writing: asyncio.Task[bool] | None = None
+        self._writing: asyncio.Task[Any] | None = None
 
     async def say(self, message: pb.ShipResponse) -> bool:
         """Write; False where the connection is gone, which the reader sees too."""
-        while self._writing is not None and not self._writing.done():
-            await asyncio.wait([self._writing])
+        await self._turn()
         self._writing = asyncio.get_running_loop().create_task(self._write(message))
         return await asyncio.shield(self._writing)
+
+    async def say_uncancelled(self, message: pb.ShipResponse) -> bool:
+        """``say`` for a task that nobody cancels: it writes by itself, which costs half as much."""
+        await self._turn()
+        self._writing = asyncio.current_task()
+        try:
+            return await self._write(message)
+        finally:
+            self._writing = None
+
+    async def _turn(self) -> None:
+        while self._writing is not None and not self._writing.done():
+            await asyncio.wait([self._writing])
 
     async def _write(self, message: pb.ShipResponse) -> bool:
         try:

@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 from shipper.batch import Batch, SourceRange, Upstream
 from shipper.errors import FrameError, FutureFormat, ProtocolError
@@ -35,6 +35,10 @@ class HopIntake(Intake, Protocol):
 
     def mark(self, stream: bytes) -> Mark | None:
         """How far the spool has this stream, durably."""
+        ...
+
+    async def take_frame(self, batch: Batch) -> Receipt:
+        """Append a batch whose payload is a frame; as ``take``."""
         ...
 
     async def take_gap(self, upstream: Upstream, gap: Gap, labels: dict[str, Any]) -> Receipt:
@@ -222,7 +226,7 @@ class Session:
         span = SourceRange(self._intake.name, self.hello.stream, number, number + 1, read=records, kept=records)
         batch = Batch(self._intake.name, labels, frame, [span], frame.read_at, upstream=upstream)
         self._blocked_since = time.monotonic()
-        return cast(Receipt, await self._intake.take(lambda: batch))  # None only where the lambda gave None
+        return await self._intake.take_frame(batch)
 
     def _queued(self, after: int, size: int, receipt: Receipt) -> None:
         self._blocked_since = None

@@ -72,6 +72,12 @@ class MemoryIntake:
         finally:
             self._running -= 1
 
+    async def take_frame(self, batch: Batch) -> Receipt:
+        """See ``HopIntake``."""
+        receipt = await self.take(lambda: batch)
+        assert receipt is not None
+        return receipt
+
     def mark(self, stream: bytes) -> Mark | None:
         """How far a sender's stream was taken (for sources whose batches come from another shipper)."""
         taken = [batch.upstream for batch in self.batches if batch.upstream and batch.upstream.stream == stream]

@@ -113,6 +113,12 @@ class MemoryIntake:
         assert isinstance(batch.payload, Frame)
         return await self._append(batch.upstream, batch.payload, batch.labels)
 
+    async def take_frame(self, batch: Batch) -> Taken:
+        """See ``HopIntake``."""
+        taken = await self.take(lambda: batch)
+        assert taken is not None
+        return taken
+
     async def take_gap(self, upstream: Upstream, gap: Gap, labels: dict[str, Any]) -> Taken:
         """See ``HopIntake``."""
         return await self._append(upstream, gap, labels)
