@@ -30,6 +30,7 @@ def execute(args: argparse.Namespace) -> int:
     """Run; 0 after a clean stop, 1 when it had to end, 2 for a config that cannot be used."""
     log.configure()
     lean.tune_allocator()
+    lean.raise_file_limit()
     try:
         loaded = config.load(args.config)
     except ConfigError as error:

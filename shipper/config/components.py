@@ -102,6 +102,9 @@ class Builder:
             for key, value in own.items():
                 setattr(component, key, value)
             self._warn_if_open(component, node, path)
+            for key, text in component.cautions():
+                place = node.items[key].place if key in node.items else node.place
+                self.warnings.append(f"{place}: {path}.{key}: {self._decoder.problems.redacted(text)}")
         return component
 
     def _class_of(self, kind: Kind, node: Mapping, path: str, place: Place) -> type[Any] | None:

@@ -170,6 +170,12 @@ class Sink(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True):
         """What only one sink of a process can have, in words: ``the path /log/all.ndjson``. Asked after ``setup``."""
         return None
 
+    def cautions(self) -> list[tuple[str, str]]:
+        """What is allowed and should be looked at, as (setting, sentence). ``shipper check`` and every start show it;
+        asked after ``setup``.
+        """
+        return []
+
     @abstractmethod
     async def connect(self, outlet: Outlet) -> int:
         """Get ready to send; return the sequence number that the far side expects next (``outlet.cursor`` where it

@@ -15,6 +15,8 @@ from shipper.sinks.base import Item, Outlet, Sink
 from shipper.wire.channel import ACK_DEADLINE, split_address
 from shipper.wire.connection import Connection
 from shipper.wire.dial import Balance, Order, dial, ranked
+from shipper.wire.door import Door
+from shipper.wire.tls import ClientTls
 
 log = get_logger("grpc")
 _LOG_EVERY: Final = 60.0
@@ -34,6 +36,11 @@ class GrpcSink(Sink):
     """Which address is preferred: ``failover``: the first, then the second, and so on; ``spread``: each shipper has an
     order of its own, so that many share the collectors evenly."""
 
+    tls: ClientTls | None = None
+    """Encrypt, and make sure that it is the right collector. Files that change are read again at the next connect."""
+    token: str = ""
+    """What proves to the collector who this is, from ``shipper tokens add``: ``${file:/etc/shipper/token}``."""
+
     exactly_once: ClassVar[bool] = True
     connect_timeout: ClassVar[float] = 10.0
     """Seconds from the first packet to Welcome, for each address."""
@@ -46,19 +53,31 @@ class GrpcSink(Sink):
     shippers do not come back at once."""
 
     def setup(self) -> None:
-        """:raises ValueError: there is no address, one is none, or one is there twice."""
+        """:raises ValueError: there is no address, one is wrong or there twice, or a file of ``tls`` is of no use."""
         if not self.addresses:
             raise ValueError("addresses: name at least one collector, as in [collector:7420]")
         for address in self.addresses:
             split_address(address)
             if self.addresses.count(address) > 1:
                 raise ValueError(f"addresses: {address} is named twice")
+        self._door = Door(self.tls, self.token)
         self._connection: Connection | None = None
         self._address = ""
         self._order = Order()
         self._preferred: list[str] = []
         self._sending = asyncio.Lock()
         self._returning: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"GrpcSink({', '.join(self.addresses)})"  # without the token
+
+    def cautions(self) -> list[tuple[str, str]]:
+        """See ``Sink``."""
+        certificates = self._door.certificates
+        found = [("tls", text) for text in certificates.cautions()] if certificates is not None else []
+        if self.token and self.tls is None:
+            found.append(("token", "is sent without TLS: whoever reads the network on the way can use it"))
+        return found
 
     async def connect(self, outlet: Outlet) -> int:
         """Connect to the most preferred collector that answers; return the number that it expects.
@@ -74,7 +93,7 @@ class GrpcSink(Sink):
         preferred = ranked(self.addresses, self.balance, outlet.stream)
 
         def made(address: str) -> Connection:
-            return Connection(address, outlet, self.ack_deadline, compare=self.where is None)
+            return Connection(address, outlet, self._door, self.ack_deadline, compare=self.where is None)
 
         dialled = await dial(self._order.next(preferred), made, self.patience, self.connect_timeout)
         for failure in dialled.failures:

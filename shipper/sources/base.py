@@ -72,6 +72,12 @@ class Source(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True
         """What only one source of a process can have, in words: ``standard input``. Asked after ``setup``."""
         return None
 
+    def cautions(self) -> list[tuple[str, str]]:
+        """What is allowed and should be looked at, as (setting, sentence). ``shipper check`` and every start show it;
+        asked after ``setup``.
+        """
+        return []
+
     @abstractmethod
     async def run(self, intake: Intake, *, once: bool) -> None:
         """Read until cancelled; with ``once`` return when all that was there at the start was taken.

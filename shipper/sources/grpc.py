@@ -7,18 +7,25 @@ to gRPC: the server, the order of Hello, Welcome and frames, one connection a st
 import asyncio
 import time
 from contextlib import suppress
-from typing import Any, ClassVar, Final, cast
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, cast
 
-from shipper.errors import ShipperError, SourceError
+import msgspec
+
+from shipper.errors import ShipperError
 from shipper.log import get_logger
 from shipper.sources.base import Intake, Source
 from shipper.v1 import ingest_pb2 as pb
 from shipper.wire import handshake
 from shipper.wire.budget import BUDGET, ReceiveBudget
-from shipper.wire.channel import ACK_INTERVAL, SERVER_OPTIONS, aio, grpc, split_address
+from shipper.wire.channel import ACK_INTERVAL, MAX_HELLO_BYTES, grpc, split_address
+from shipper.wire.gate import Gate, Visitor
+from shipper.wire.port import Port
 from shipper.wire.refusal import Refusal
-from shipper.wire.server import LOG_EVERY, Context, Methods, Voice, abort, log_refused, read, why_not
+from shipper.wire.server import LOG_EVERY, Context, Voice, abort, log_refused, read
 from shipper.wire.session import HopIntake, Session, refusal_of
+from shipper.wire.tls import ServerCertificates, ServerTls
+from shipper.wire.tokens import Tokens
 
 log = get_logger("grpc")
 
@@ -47,6 +54,18 @@ class GrpcSource(Source):
     listen: str = "0.0.0.0:7420"
     """Address and port to listen on: ``0.0.0.0:7420``, ``[::]:7420``, ``127.0.0.1:7420``."""
 
+    tls: ServerTls | None = None
+    """Encrypt; with ``client_ca`` only senders with a certificate come in. Files that change are read again."""
+    tokens: Path | None = None
+    """The file of ``shipper tokens``: only senders with a token in it come in, and a stream belongs to whose token
+    first used it. It is read again when it changes."""
+    max_connections: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 10_000
+    """More connections than this are closed at once. Each takes a file descriptor, and an idle one about 16 KiB."""
+    max_connections_per_peer: Annotated[int, msgspec.Meta(ge=1)] = 2000
+    """More senders than this from one address are refused."""
+    max_streams_per_principal: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    """With ``tokens``: one principal's agents may be at most so many, ever."""
+
     ack_interval: ClassVar[float] = ACK_INTERVAL
     """Seconds: an Ack goes out at least so often."""
     hello_timeout: ClassVar[float] = 10.0
@@ -57,8 +76,10 @@ class GrpcSource(Source):
     """Bytes received and not durable yet, over all connections."""
 
     def setup(self) -> None:
-        """:raises ValueError: ``listen`` is not an address."""
+        """:raises ValueError: ``listen`` is not an address, or files of ``tls`` or ``tokens`` cannot be used."""
         split_address(self.listen)
+        self._certificates = ServerCertificates(self.tls) if self.tls is not None else None
+        self._tokens = Tokens(self.tokens) if self.tokens is not None else None
         self.port = 0
         self.serving = False
         self._sessions: dict[bytes, Session] = {}
@@ -67,6 +88,15 @@ class GrpcSource(Source):
     def claims(self) -> str | None:
         """Only port 0 can be had twice: it is another one each time."""
         return f"the address {self.listen}" if split_address(self.listen)[1] else None
+
+    def cautions(self) -> list[tuple[str, str]]:
+        """See ``Source``."""
+        found = [("tls", text) for text in self._certificates.cautions()] if self._certificates is not None else []
+        if self.tokens is not None and self.tls is None:
+            found.append(("tokens", "are sent without TLS: whoever reads the network on the way can use them"))
+        if self._tokens is not None and not len(self._tokens):
+            found.append(("tokens", f"{self.tokens} holds no token: nobody can send"))
+        return found
 
     async def run(self, intake: Intake, *, once: bool) -> None:
         """Serve until cancelled. With ``once`` nothing is there to be read at the start: it returns at once.
@@ -80,54 +110,54 @@ class GrpcSource(Source):
         self._budget = ReceiveBudget(self.budget_bytes)
         self._intake = cast(HopIntake, intake)
         self._handlers: set[asyncio.Task[Any]] = set()
-        server = aio.server(options=SERVER_OPTIONS)
-        self.port = self._bind(server)
-        server.add_generic_rpc_handlers((Methods(self._ship),))
+        self._gate = Gate(self._intake, self._tokens, self.max_connections_per_peer, self.max_streams_per_principal)
+        self._visitors: dict[asyncio.Task[Any], tuple[Visitor, Session]] = {}
+        self._wire = Port(self.listen, self.max_connections, self._certificates, self._ship)
+        self.port = await self._wire.open()
         try:
-            await server.start()
             self.serving = True
             while True:
                 await asyncio.sleep(self.ack_interval / _TICKS)
-                due = time.monotonic() - self.ack_interval * (_TICKS - 2) / _TICKS
-                for stream, session in list(self._sessions.items()):
-                    if session.finished.is_set():
-                        del self._sessions[stream]
-                    else:
-                        session.tick(due)
+                await self._tick()
         finally:
             self.serving = False
-            await self._stop(server)
+            self._stopping = True  # take no new connection, acknowledge what becomes durable, close
+            stopped = asyncio.ensure_future(self._wire.close(self.stop_grace))
+            for handler in list(self._handlers):
+                handler.cancel()
+            await stopped
 
     def describe(self) -> str:
         """The address, with the port that was given where the config says 0."""
         return f"listening on {self.listen.rpartition(':')[0]}:{self.port}"
 
-    def _bind(self, server: aio.Server) -> int:
-        try:
-            port = server.add_insecure_port(self.listen)
-        except RuntimeError as error:
-            raise SourceError(f"cannot listen on {self.listen}: {why_not(self.listen)}") from error
-        if port == 0:
-            raise SourceError(f"cannot listen on {self.listen}: {why_not(self.listen)}")
-        return port
-
-    async def _stop(self, server: aio.Server) -> None:
-        """Take no new connection, let what is queued become durable, acknowledge it, close."""
-        self._stopping = True
-        stopped = asyncio.ensure_future(server.stop(self.stop_grace))
-        for handler in list(self._handlers):
-            handler.cancel()
-        await stopped
+    async def _tick(self) -> None:
+        due = time.monotonic() - self.ack_interval * (_TICKS - 2) / _TICKS
+        for stream, session in list(self._sessions.items()):
+            if session.finished.is_set():
+                del self._sessions[stream]
+            else:
+                session.tick(due)
+        await self._wire.tick()
+        if self._tokens is not None and self._tokens.refresh():
+            for visitor, session in self._visitors.values():
+                if not self._gate.welcome(visitor):
+                    session.end(Refusal(pb.Refused.UNAUTHENTICATED, f"a token of {visitor.principal} was revoked"))
 
     async def _ship(self, _requests: object, context: Context) -> None:
         """One connection, from Hello to its end."""
         handler = cast("asyncio.Task[Any]", asyncio.current_task())
         self._handlers.add(handler)
         voice = Voice(context)
+        self._wire.called(context)
+        visitor: Visitor | None = None
         session: Session | None = None
         try:
+            visitor = self._gate.enter(context.peer(), cast(Any, context.invocation_metadata() or ()))
             hello = await self._hello(context)
+            await self._gate.claim(visitor, hello.stream)
             session = await self._open(hello, handler, voice)
+            self._visitors[handler] = visitor, session
             await self._serve(session, voice, context)
         except asyncio.CancelledError:
             if session is not None and session.ended is not None:
@@ -146,6 +176,9 @@ class GrpcSource(Source):
             return
         finally:
             self._handlers.discard(handler)
+            self._visitors.pop(handler, None)
+            if visitor is not None:
+                self._gate.leave(visitor)
             if session is not None:
                 session.close()
         await self._refuse(refusal, voice, context)
@@ -155,7 +188,7 @@ class GrpcSource(Source):
             raise Refusal(pb.Refused.STOPPING, "the collector is stopping")
         try:
             async with asyncio.timeout(self.hello_timeout):
-                request = await read(context)
+                request = await read(context, MAX_HELLO_BYTES)
         except TimeoutError as error:
             raise Refusal(pb.Refused.PROTOCOL, f"no Hello came within {self.hello_timeout:g} s") from error
         if request is None or request.WhichOneof("message") != "hello":
@@ -193,7 +226,7 @@ class GrpcSource(Source):
         peer, stream = context.peer(), hello.stream.hex()
         log.info("a sender connected", every=LOG_EVERY, key=stream, peer=peer, stream=stream, next=answer.next)
         while True:
-            await self._budget.room()
+            await session.room()
             request = await read(context)
             if request is None:
                 break

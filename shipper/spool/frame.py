@@ -43,8 +43,11 @@ MAGIC: Final = b"SHPF"
 VERSION: Final = 1
 MAX_FRAME: Final = 1024 * 1024
 """A spool writes no larger frame than this (or a quarter of its segments)."""
-MAX_DECODED: Final = 64 * 1024 * 1024
-"""A payload that claims to decode to more is refused before anything is allocated for it."""
+MAX_DECODED: Final = 16 * 1024 * 1024
+"""No payload is written, and none taken from another shipper, that decodes to more."""
+MAX_READABLE: Final = 64 * 1024 * 1024
+"""A payload on disk that claims to decode to more is refused before anything is allocated for it: the limit of those
+that were written before there was a lower one."""
 
 _HEADER: Final = struct.Struct("<4sBBBB16sQqIIIIIII")
 HEADER_SIZE: Final = _HEADER.size
@@ -52,6 +55,8 @@ _CODEC_NONE: Final = 0
 _CODEC_ZSTD: Final = 1
 _THINNED: Final = 1
 _ZSTD_LEVEL: Final = 1
+_ZSTD_HEADER: Final = 18
+"""The longest header of a zstd frame, in bytes (RFC 8878, 3.1.1.1)."""
 _SMALLEST_COMPRESSED: Final = 64
 
 crc32c: Callable[[bytes], int] = google_crc32c.value
@@ -199,6 +204,22 @@ class Frame:
         if crc32c(self._stored()) != self.crc:
             raise FrameError(f"frame {self.seq}: the payload's checksum does not match; the bytes were damaged")
 
+    def check_claim(self) -> None:
+        """Compare how long header and compressed payload say that it becomes; nothing is decompressed.
+
+        :raises FrameError: they disagree: the payload is damaged, or made to fill the reader's memory.
+        """
+        if self.codec != _CODEC_ZSTD:
+            claimed = len(self.raw) - HEADER_SIZE - self.meta_size
+        else:
+            start = HEADER_SIZE + self.meta_size
+            try:
+                claimed = zstandard.frame_content_size(self.raw[start : start + _ZSTD_HEADER])
+            except zstandard.ZstdError as error:
+                raise FrameError(f"frame {self.seq}: the payload cannot be decompressed: {error}") from error
+        if claimed != self.decoded_size:
+            raise FrameError(f"frame {self.seq}: its payload does not decode to {self.decoded_size} bytes")
+
     def payload(self) -> Payload | None:
         """The records, decompressed; None for an empty frame.
 
@@ -208,9 +229,8 @@ class Frame:
             return None
         data = self._stored()
         if self.codec == _CODEC_ZSTD:
+            self.check_claim()
             try:
-                if zstandard.frame_content_size(data) != self.decoded_size:  # a bomb says so, or lies about it
-                    raise FrameError(f"frame {self.seq}: its payload does not decode to {self.decoded_size} bytes")
                 data = _codecs.decompress(data, max_output_size=self.decoded_size, allow_extra_data=False)
             except zstandard.ZstdError as error:
                 raise FrameError(f"frame {self.seq}: the payload cannot be decompressed: {error}") from error
@@ -290,7 +310,7 @@ def decode(raw: bytes) -> Frame:
         version == 0
         or kind > Format.SIZED
         or codec > _CODEC_ZSTD
-        or size > MAX_DECODED
+        or size > MAX_READABLE
         or (kind == 0) != (records == 0)
     ):
         raise FrameError(f"a frame with payload format {kind}, codec {codec}, {records} records in {size} bytes")

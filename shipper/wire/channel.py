@@ -6,14 +6,16 @@ Import grpc through this module only: some of its settings are read from the env
 import os
 from typing import Any, Final
 
-# gRPC's core writes to stderr on its own, past every log setting ("Failed to add port to server ..."). All that matters
-# here comes back as an exception and is logged as one sentence. An operator who sets the variable gets the noise.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+from shipper.wire import strangers
+
+# gRPC's core writes to stderr on its own, past every log setting ("Failed to add port to server ..."). What matters
+# comes back as an exception or is read by strangers.py. Who sets GRPC_VERBOSITY or GRPC_TRACE gets the noise.
+strangers.ask_for_words()
 # shipper never forks after start; the fork handlers would only cost time and print warnings.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
-import grpc
-from grpc import aio
+import grpc  # noqa: E402 - it reads its settings here
+from grpc import aio  # noqa: E402
 
 PROTOCOL: Final = 1
 """The protocol version of ingest.proto."""
@@ -22,6 +24,10 @@ MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
 """Every collector takes frames of this length."""
 MAX_MESSAGE_BYTES: Final = MAX_FRAME_BYTES + 64 * 1024
 """A message may hold one frame of the largest length and what the encoding adds."""
+MAX_HELLO_BYTES: Final = 64 * 1024
+"""A Hello is kept as long as its connection lives."""
+MAX_METADATA_BYTES: Final = 8 * 1024
+"""All headers of a call."""
 ACK_INTERVAL: Final = 5.0
 """Seconds: a collector sends an Ack at least so often."""
 ACK_DEADLINE: Final = 15.0
@@ -58,9 +64,20 @@ SERVER_OPTIONS: Final[list[tuple[str, Any]]] = [
     # that is being read, whatever its length.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 256 * 1024),
-    # Without these a peer that connects and says nothing stays for two minutes, or for ever.
+    # Without these a peer that connects and says nothing stays for two minutes, or for ever. A sender makes its call
+    # at once and keeps it: a connection without one is idle.
     ("grpc.server_handshake_timeout_ms", 10_000),
-    ("grpc.max_connection_idle_ms", 60_000),
+    ("grpc.http2.settings_timeout", 10_000),
+    ("grpc.max_connection_idle_ms", 10_000),
+    # One call is one connection; a second one is room for the end of the first.
+    ("grpc.max_concurrent_streams", 2),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+    # Frames are compressed. A message that gRPC would have to decompress is refused: no bombs on this level.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
+    # What they remember of each connection is memory that strangers would fill: 4 KiB each, and nobody reads it.
+    ("grpc.enable_channelz", 0),
+    ("grpc.max_channel_trace_event_memory_per_node", 0),
 ]
 
 __all__ = [
@@ -68,6 +85,7 @@ __all__ = [
     "ACK_INTERVAL",
     "CHANNEL_OPTIONS",
     "MAX_FRAME_BYTES",
+    "MAX_HELLO_BYTES",
     "MAX_MESSAGE_BYTES",
     "METHOD",
     "PROTOCOL",

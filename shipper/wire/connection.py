@@ -15,8 +15,10 @@ from shipper.errors import SinkError, SinkUnavailable, StreamDisowned
 from shipper.sinks.base import Gap, Item, Outlet
 from shipper.v1 import ingest_pb2 as pb
 from shipper.version import VERSION
-from shipper.wire.channel import CHANNEL_OPTIONS, METHOD, PROTOCOL, aio, grpc
+from shipper.wire.channel import METHOD, PROTOCOL, aio, grpc
+from shipper.wire.door import Door
 from shipper.wire.refusal import refused_error
+from shipper.wire.tls import unreachable
 from shipper.wire.window import MESSAGE_BYTES, Window, cut, request, size_of
 
 _FINAL: Final = frozenset(
@@ -37,13 +39,14 @@ _BROKEN: Final = (grpc.RpcError, aio.BaseError, asyncio.InvalidStateError)
 class Connection:
     """One channel with one call on it, and the task that reads its Acks."""
 
-    def __init__(self, address: str, outlet: Outlet, ack_deadline: float, *, compare: bool) -> None:
+    def __init__(self, address: str, outlet: Outlet, door: Door, ack_deadline: float, *, compare: bool) -> None:
         self._address = address
         self._outlet = outlet
         self._ack_deadline = ack_deadline
         self._compare = compare
         """Whether checks of frames can be compared: a ``where`` encodes frames anew, so that theirs may change."""
-        self._channel = aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._door = door
+        self._channel = door.channel(address)
         self._call: aio.StreamStreamCall[bytes, bytes]
         self._window = Window(0, 0)
         self._changed = asyncio.Event()
@@ -85,7 +88,7 @@ class Connection:
         # Messages travel as bytes here: frames are encoded by hand (window.py), and what cannot be decoded is an error
         # of ours, not a traceback in gRPC's log.
         method: aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(METHOD)
-        self._call = method()
+        self._call = method(metadata=self._door.metadata)
         with suppress(*_BROKEN):  # the reason comes with the read
             await self._call.write(pb.ShipRequest(hello=hello).SerializeToString())
         response = await self._read()
@@ -234,10 +237,11 @@ class Connection:
         try:
             data = await self._call.read()
         except aio.AioRpcError as error:
+            text = error.details() or ""
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                raise unreachable(self._address, text, tls=self._door.tls) from error
             kind = SinkError if error.code() in _FINAL else SinkUnavailable
-            # gRPC tells a story about all addresses; what the system said comes last.
-            why = (error.details() or "").rpartition("Failed to connect to remote host: ")[2]
-            raise kind(f"{self._address}: {error.code().name}: {why}") from error
+            raise kind(f"{self._address}: {error.code().name}: {text}") from error
         if not isinstance(data, bytes):
             raise SinkUnavailable(f"{self._address} closed the connection")
         try:

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 
 from shipper.log import get_logger
 from shipper.v1 import ingest_pb2 as pb
-from shipper.wire.channel import METHOD, aio, grpc, split_address
+from shipper.wire.channel import MAX_MESSAGE_BYTES, METHOD, aio, grpc, split_address
 from shipper.wire.refusal import Refusal
 
 log = get_logger("grpc")
@@ -75,21 +75,23 @@ async def abort(context: Context, code: grpc.StatusCode, why: str) -> None:
         return  # the sender is gone
 
 
-async def read(context: Context) -> pb.ShipRequest | None:
-    """The next message; None where the sender closed its side, or is gone.
+async def read(context: Context, most: int = MAX_MESSAGE_BYTES) -> pb.ShipRequest | None:
+    """The next message, of ``most`` bytes; None where the sender closed its side, or is gone.
 
-    :raises Refusal: the bytes are not a message.
+    :raises Refusal: the bytes are not a message, or too many.
     """
     data = await context.read()
     if not isinstance(data, bytes):
         return None
+    if len(data) > most:
+        raise Refusal(pb.Refused.TOO_LARGE, f"a message of {len(data)} bytes where {most} are the limit")
     try:
         return pb.ShipRequest.FromString(data)
     except DecodeError as error:
         raise Refusal(pb.Refused.PROTOCOL, "a message that is not a ShipRequest") from error
 
 
-async def _stranger(_requests: object, context: Context) -> None:
+async def refuse_stranger(_requests: object, context: Context) -> None:
     """Whoever speaks gRPC or HTTP/2 but asks for something else."""
     log_refused(context, "UNIMPLEMENTED", "it asks for another service")
     await abort(context, grpc.StatusCode.UNIMPLEMENTED, f"this is a shipper collector; it serves {METHOD} only")
@@ -98,13 +100,15 @@ async def _stranger(_requests: object, context: Context) -> None:
 class Methods(grpc.GenericRpcHandler):
     """Finds the handler of a method. Messages come as bytes: what is not a message is refused by ``read``."""
 
-    def __init__(self, ship: Callable[[object, Context], Awaitable[None]]) -> None:
+    def __init__(
+        self, ship: Callable[[object, Context], Awaitable[None]], stranger: Callable[[object, Context], Awaitable[None]]
+    ) -> None:
         def streaming(behaviour: Callable[[object, Context], Awaitable[None]]) -> "grpc.RpcMethodHandler[Any, Any]":
             serializer = pb.ShipResponse.SerializeToString
             return grpc.stream_stream_rpc_method_handler(behaviour, response_serializer=serializer)
 
         self._ship = streaming(ship)
-        self._stranger = streaming(_stranger)
+        self._stranger = streaming(stranger)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
         """Called by gRPC for every call."""

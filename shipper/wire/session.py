@@ -12,16 +12,16 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from shipper.batch import Batch, SourceRange, Upstream
 from shipper.errors import FrameError, FutureFormat, ProtocolError
 from shipper.sinks.base import Gap
 from shipper.sources.base import Intake, Receipt
-from shipper.spool.frame import decode
+from shipper.spool.frame import MAX_DECODED, MAX_FRAME, decode
 from shipper.v1 import ingest_pb2 as pb
-from shipper.wire.budget import LARGEST, ReceiveBudget
+from shipper.wire.budget import LARGEST, ReceiveBudget, Share
 from shipper.wire.channel import MAX_FRAME_BYTES
 from shipper.wire.handshake import Mark
 from shipper.wire.refusal import Refusal
@@ -45,6 +45,10 @@ class HopIntake(Intake, Protocol):
         """Append a gap in place of frames; as ``take``."""
         ...
 
+    def note(self, state: Mapping[str, bytes]) -> Receipt:
+        """Keep state of the source that comes with no batch, under keys that no batch writes."""
+        ...
+
 
 class Session:
     """One connection of one stream, from its Hello on. Called on the event loop only."""
@@ -53,8 +57,6 @@ class Session:
         "_ack_task",
         "_ack_wanted",
         "_blocked_since",
-        "_budget",
-        "_busy",
         "_closed",
         "_failed",
         "_intake",
@@ -62,6 +64,7 @@ class Session:
         "_pending",
         "_quiet_ticks",
         "_send",
+        "_share",
         "durable",
         "ended",
         "expected",
@@ -87,7 +90,7 @@ class Session:
         self.finished = asyncio.Event()
         self.on_failure = on_failure
         self._intake = intake
-        self._budget = budget
+        self._share = Share(budget)
         self._send = send
         self._pending: deque[tuple[int, int, asyncio.Future[int]]] = deque()
         self._ack_wanted = False
@@ -113,11 +116,15 @@ class Session:
     @property
     def window(self) -> int:
         """The window that this connection gets now, in bytes."""
-        return self._budget.window(busy=self._busy)
+        return self._share.window
 
     def start(self, expected: int) -> None:
         """Begin at this number, which a Welcome names."""
         self.expected = self.durable = expected
+
+    async def room(self) -> None:
+        """Wait until another message may be read."""
+        await self._share.room()
 
     async def frames(self, message: pb.Frames) -> None:
         """Take a message's frames.
@@ -127,8 +134,8 @@ class Session:
         """
         frames = list(message.frames)
         held = sum(map(len, frames))
-        self._budget.use(held)
-        self._set_busy(busy=True)
+        self._share.use(held)
+        self._share.busy = True
         try:
             for number, raw in enumerate(frames, message.first):
                 if number > self.expected:
@@ -140,7 +147,7 @@ class Session:
                 else:
                     self._want_ack()
         finally:
-            self._budget.release(held)
+            self._share.release(held)
 
     async def gap(self, message: pb.Gap) -> None:
         """Take a gap.
@@ -174,12 +181,12 @@ class Session:
 
     def tick(self, due: float) -> None:
         """Called about once a second. An Ack goes out when the last one is older than ``due`` (monotonic clock)."""
-        if self._pending or not self._busy:
+        if self._pending or not self._share.busy:
             self._quiet_ticks = 0
         else:
             self._quiet_ticks += 1
             if self._quiet_ticks > 1:
-                self._set_busy(busy=False)
+                self._share.busy = False
         if self._last_ack < due:
             self._want_ack()
 
@@ -194,15 +201,9 @@ class Session:
         if self._closed:
             return
         self._closed = True
-        self._set_busy(busy=False)
-        self._budget.connected -= 1
+        self._share.leave()
         if not self._pending:
             self.finished.set()
-
-    def _set_busy(self, *, busy: bool) -> None:
-        if busy != self._busy:
-            self._busy = busy
-            self._budget.busy += 1 if busy else -1
 
     def _upstream(self, number: int, check: int) -> Upstream:
         hello = self.hello
@@ -214,7 +215,11 @@ class Session:
             raise Refusal(pb.Refused.TOO_LARGE, text)
         try:
             frame = decode(raw)
+            if frame.decoded_size > MAX_DECODED or frame.meta_size > MAX_FRAME:
+                size = max(frame.decoded_size, frame.meta_size)
+                raise Refusal(pb.Refused.TOO_LARGE, f"frame {number} is {size} bytes long when it is decoded")
             frame.verify()
+            frame.check_claim()
             labels = frame.labels
         except FutureFormat as error:
             raise Refusal(pb.Refused.UNSUPPORTED, f"frame {number}: {error}") from error
@@ -238,7 +243,7 @@ class Session:
         pending = self._pending
         while pending and pending[0][2].done():
             after, size, durable = pending.popleft()
-            self._budget.release(size)
+            self._share.release(size)
             if self._failed:
                 continue
             error = None if durable.cancelled() else durable.exception()

@@ -14,6 +14,7 @@ from shipper.spool.frame import (
     HEADER_SIZE,
     MAX_DECODED,
     MAX_FRAME,
+    MAX_READABLE,
     Frame,
     FrameMeta,
     crc32c,
@@ -134,10 +135,10 @@ def test_a_frame_of_a_newer_format_is_told_from_a_damaged_one() -> None:
 
 
 def test_a_bomb_is_refused_before_anything_is_allocated() -> None:
-    bomb = zstandard.ZstdCompressor().compress(bytes(MAX_DECODED + 1))
+    bomb = zstandard.ZstdCompressor().compress(bytes(MAX_READABLE + 1))
     raw = small_frame()
     with pytest.raises(FrameError):
-        decode(forged(raw, 52, (MAX_DECODED + 1).to_bytes(4, "little"), bomb))
+        decode(forged(raw, 52, (MAX_READABLE + 1).to_bytes(4, "little"), bomb))
 
 
 @pytest.mark.parametrize("claimed", [0, 1, 239, 241, 10**6])

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 from shipper.batch import Batch, Payload, SourceRange, Upstream
@@ -80,6 +81,13 @@ class Taken:
 
 
 @dataclass
+class Note:
+    """The receipt of state without a batch."""
+
+    durable: "asyncio.Future[int]"
+
+
+@dataclass
 class MemoryIntake:
     """A spool that holds what it is given in memory, and calls it durable when told to: ``hold``, then ``sync``."""
 
@@ -122,6 +130,14 @@ class MemoryIntake:
     async def take_gap(self, upstream: Upstream, gap: Gap, labels: dict[str, Any]) -> Taken:
         """See ``HopIntake``."""
         return await self._append(upstream, gap, labels)
+
+    def note(self, state: Mapping[str, bytes]) -> "Note":
+        """See ``HopIntake``."""
+        note = Note(asyncio.get_running_loop().create_future())
+        self.state = {**self.state, **state}
+        if not self.hold:
+            note.durable.set_result(0)
+        return note
 
     def mark(self, stream: bytes) -> MemoryMark | None:
         """See ``HopIntake``."""
@@ -217,9 +233,15 @@ class MemoryOutlet:
 
 
 @asynccontextmanager
-async def collector(intake: MemoryIntake, listen: str = "127.0.0.1:0", **settings: float) -> AsyncIterator[GrpcSource]:
-    """A running gRPC source; ``settings`` replace its class variables."""
-    source = type("QuickSource", (GrpcSource,), settings)(listen=listen)
+async def collector(
+    intake: MemoryIntake,
+    listen: str = "127.0.0.1:0",
+    *,
+    config: Mapping[str, Any] = MappingProxyType({}),
+    **settings: float,
+) -> AsyncIterator[GrpcSource]:
+    """A running gRPC source with this ``config``; ``settings`` replace its class variables."""
+    source = type("QuickSource", (GrpcSource,), settings)(listen=listen, **config)
     source.setup()
     task = asyncio.create_task(source.run(intake, once=False))
     try:
