@@ -97,9 +97,7 @@ class Session:
         self._ack_task: asyncio.Task[None] | None = None
         self._last_ack = time.monotonic()
         self._closed = False
-        self._busy = False
         self._quiet_ticks = 0
-        budget.connected += 1
         self._blocked_since: float | None = None
         self._failed = False
 
