@@ -34,6 +34,7 @@ _SILENT: Final = (
 )
 _VARIABLES: Final = ("GRPC_VERBOSITY", "GRPC_TRACE")
 _PIPE_BYTES: Final = 1024 * 1024
+_CHUNK: Final = 64 * 1024
 _LINE_BYTES: Final = 16 * 1024
 _REMEMBERED: Final = 20_000
 """Peers that have not asked for anything yet, at most."""
@@ -134,7 +135,7 @@ class Words:
 
     def _read(self) -> None:
         try:
-            data = self._rest + os.read(self._reading, _PIPE_BYTES)
+            data = self._rest + os.read(self._reading, _CHUNK)
         except BlockingIOError:
             return
         *lines, rest = data.split(b"\n")

@@ -108,6 +108,8 @@ class MemoryIntake:
     queued: list[Taken] = field(default_factory=list)
     marks: dict[bytes, MemoryMark] = field(default_factory=dict)
     takes: int = 0
+    notes: list[Note] = field(default_factory=list)
+    """State that came with no batch."""
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
@@ -134,6 +136,7 @@ class MemoryIntake:
     def note(self, state: Mapping[str, bytes]) -> "Note":
         """See ``HopIntake``."""
         note = Note(asyncio.get_running_loop().create_future())
+        self.notes.append(note)
         self.state = {**self.state, **state}
         if not self.hold:
             note.durable.set_result(0)
@@ -283,10 +286,10 @@ async def deliver(sink: GrpcSink, outlet: MemoryOutlet, all_items: Sequence[Item
 class RawSender:
     """A sender that says exactly what a test tells it to, and hears what the collector answers."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, token: str = "") -> None:
         self._channel = aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS)
         method: aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(METHOD)
-        self.call = method()
+        self.call = method(metadata=(("authorization", f"Bearer {token}"),) if token else ())
 
     async def __aenter__(self) -> Self:
         return self
