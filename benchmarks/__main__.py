@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from benchmarks import append, latency, report, steady, throughput
+from benchmarks import append, backlog, fanin, idle, latency, many, outage, report, rsyslog, steady, throughput
 from benchmarks.processes import BenchError, Cores
 from benchmarks.profile import profile
 from benchmarks.report import Row
@@ -19,6 +19,9 @@ _HERE: Final = Path(__file__).parent
 _CHAINS: Final = {"1": throughput.raw, "3": throughput.changed, "4": throughput.access}
 _LONG_LINES: Final = {"1": 5_000_000, "3": 2_500_000, "4": 2_500_000}
 _QUICK_LINES: Final = 500_000
+_OUTAGES: Final = {"quick": (20, 50_000), "long": (300, 20_000), "full": (1800, 10_000)}
+"""Seconds, and live lines a second."""
+_ALL: Final = ["1", "3", "4", "7", "8", "9", "10", "11", "12", "13", "15", "rsyslog"]
 
 
 def main() -> int:
@@ -73,8 +76,16 @@ def _workloads(
         for number, chain in _CHAINS.items()
     }
     known["7"] = partial(steady.measure, 8 if quick else 60, folder, cores)
+    known["8"] = partial(idle.measure, 5 if quick else 30, folder, cores)
     known["9"] = partial(latency.measure, 5 if quick else 60, folder, cores)
+    known["10"] = partial(backlog.measure, 1 if quick else 10, folder, cores)
     known["11"] = partial(append.measure, 300 if quick else 2000, folder, cores)
+    known["12"] = partial(fanin.measure, 4 if quick else 15, 8 if quick else 60, folder, cores)
+    known["13"] = partial(
+        outage.measure, *_OUTAGES["full" if args.full else "quick" if quick else "long"], folder, cores
+    )
+    known["15"] = partial(many.measure, _QUICK_LINES if quick else _LONG_LINES["3"], 1 if quick else 3, folder, cores)
+    known["rsyslog"] = partial(rsyslog.measure, 200_000 if quick else 1_000_000, 5 if quick else 30, folder, cores)
     return {number: known[number] for number in args.only or known}
 
 
@@ -82,13 +93,14 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure shipper; see benchmarks/README.md."
     )
-    parser.add_argument("--quick", action="store_true", help="about a minute in all; the figures are rough")
+    parser.add_argument("--quick", action="store_true", help="a few minutes in all; the figures are rough")
+    parser.add_argument("--full", action="store_true", help="workload 13 as it is meant: an outage of 30 minutes")
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=["1", "3", "4", "7", "9", "11"],
+        choices=_ALL,
         metavar="N",
-        help="only these workloads: 1 3 4 7 9 11",
+        help=f"only these workloads: {' '.join(_ALL)}",
     )
     parser.add_argument("--profile", choices=sorted(_CHAINS), help="no figures: where the agent's CPU time goes")
     parser.add_argument("--dir", type=Path, default=_HERE / "work", help="where to work: on the disk to be measured")

@@ -1,4 +1,4 @@
-"""The append part of workload 11: 256 KiB entries into the spool, each synced. Run as a process of its own.
+"""Workload 11: 256 KiB entries into the spool, each synced, and read back. Run as a process of its own.
 
 ``python -m benchmarks.append FOLDER MEGABYTES`` prints one JSON object. Two ways: one append at a time (that gives the
 latency), and four under way, as a busy agent has them (while one group is synced the next one gathers). Afterwards all
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.latency import percentile
-from benchmarks.processes import BenchError, Child, Cores
+from benchmarks.processes import BenchError, Child, Cores, need_room
 from benchmarks.report import Bar, Row
 from benchmarks.verify import Verdict
 from shipper.batch import Payload
@@ -36,6 +36,7 @@ _VARIANTS: Final = 16
 
 def measure(megabytes: int, folder: Path, cores: Cores) -> list[Row]:
     """Run it on the measured core."""
+    need_room(folder, megabytes * _MB)
     log = folder / "append.log"
     command = [sys.executable, "-m", "benchmarks.append", str(folder / "workload-11"), str(megabytes)]
     Child(command, cores.measured, log).wait(_TIMEOUT)
@@ -43,12 +44,12 @@ def measure(megabytes: int, folder: Path, cores: Cores) -> list[Row]:
     for found in json.loads(log.read_text().splitlines()[-1]):
         in_flight = found.pop("in flight")
         check = Verdict(**found.pop("check"))
-        value = found.pop("MB/s")
-        p99 = found.pop("p99 ms")
+        value, p99, back = (found.pop(name) for name in ("MB/s", "p99 ms", "read back MB/s"))
         what = f"spool: append 256 KiB, synced, {in_flight} in flight"
         rows.append(Row("11", what, value, "MB/s", Bar(300), None, check, {**found, "p99 ms": p99}))
         if in_flight == 1:
-            rows.append(Row("11", "spool: append p99", p99, "ms", None, Bar(10, at_least=False), check))
+            rows.append(Row("11", "spool: append p99", p99, "ms", Bar(10, at_least=False), None, check))
+            rows.append(Row("11", "spool: read back", back, "MB/s", Bar(300), None, check))
     return rows
 
 

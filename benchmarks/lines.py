@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
@@ -124,6 +125,20 @@ class Corpus:
         """Every line in order, without newline, made anew: the file may be gone or changed."""
         for first in range(0, self.lines, BLOCK):
             yield from block(self.kind, first // BLOCK)[: self.lines - first]
+
+    def split(self, parts: int, folder: Path) -> int:
+        """Write the same bytes as so many files, ``0000.log`` and on, into ``folder``; synced. Returns the lines of
+        each (but for the last one).
+        """
+        each = -(-self.lines // parts)
+        folder.mkdir(parents=True)
+        with self.path.open("rb") as lines:
+            for part in range(parts):
+                with (folder / f"{part:04d}.log").open("wb") as file:
+                    file.writelines(islice(lines, each))
+                    file.flush()
+                    os.fsync(file.fileno())
+        return each
 
     def line(self, number: int) -> str:
         """One line by its number."""

@@ -1,6 +1,7 @@
 """Processes under measurement: one core each, CPU seconds of the whole tree, memory. Linux only (``/proc``)."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -12,6 +13,8 @@ from typing import Final
 _TICK: Final = os.sysconf("SC_CLK_TCK")
 _POLL: Final = 0.02
 _KIB: Final = 1024
+_SPARE: Final = 1 << 30
+_CPUCLOCK_SCHED: Final = 2
 
 
 class BenchError(Exception):
@@ -81,6 +84,16 @@ class Child:
         """CPU seconds so far, of it, its living descendants and those that were waited for."""
         return sum(_cpu_of(pid) for pid in _tree(self.pid))
 
+    def own_cpu(self) -> float:
+        """CPU seconds so far of the process alone, in nanoseconds where ``cpu`` counts ticks of 10 ms: for idle ones.
+
+        :raises BenchError: it has ended.
+        """
+        try:
+            return time.clock_gettime(~self.pid << 3 | _CPUCLOCK_SCHED)  # as clock_getcpuclockid(3) makes it
+        except OSError as error:
+            raise BenchError(f"{self} has ended\n{self.tail()}") from error
+
     def memory(self) -> Memory:
         """RSS and PSS of it and its descendants now."""
         rss = pss = 0
@@ -141,6 +154,13 @@ class Child:
 
     def __str__(self) -> str:
         return " ".join(self.command)
+
+
+def need_room(folder: Path, size: int) -> None:
+    """:raises BenchError: the disk has no room for so many bytes and some to spare."""
+    free = shutil.disk_usage(folder).free
+    if free < size + _SPARE:
+        raise BenchError(f"{folder} needs {(size + _SPARE) / 1e9:.0f} GB of disk, {free / 1e9:.0f} GB are free (--dir)")
 
 
 def _tree(pid: int) -> list[int]:

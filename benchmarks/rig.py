@@ -1,5 +1,6 @@
 """An agent and a collector as a user runs them: config files, ``python -m shipper run``, a port on 127.0.0.1."""
 
+import http.client
 import json
 import shutil
 import socket
@@ -26,7 +27,10 @@ class Rig:
         self.cores = cores
         self.output = folder / "collector-output.ndjson"
         """What the collector's file sink writes."""
-        self.port = _free_port()
+        self.port = free_port()
+        self.admin_port = free_port()
+        """For an agent that is given ``answering(admin_port)``."""
+        self.collector_admin_port = free_port()
         self._children: list[Child] = []
 
     def __enter__(self) -> Self:
@@ -42,20 +46,38 @@ class Rig:
         if error is None:  # after a failure the logs and what was written tell more than the message
             shutil.rmtree(self.folder)
 
-    def collector(self, sink: dict[str, Any] | None = None, *, piped: bool = False) -> Child:
-        """Start the collector and wait until it listens; ``piped``: its standard output is a pipe."""
+    @property
+    def nowhere(self) -> dict[str, Any]:
+        """A sink that nobody answers: the spool keeps everything, for ``kept`` to look at afterwards."""
+        return {"type": "grpc", "addresses": [f"127.0.0.1:{free_port()}"]}
+
+    def collector(
+        self,
+        sink: dict[str, Any] | None = None,
+        extra: dict[str, Any] | None = None,
+        *,
+        piped: bool = False,
+        core: int | None = None,
+        drain: float = _DRAIN,
+    ) -> Child:
+        """Start the collector and wait until it listens.
+
+        ``piped``: its standard output is a pipe. ``core``: another one than that of the bench. ``drain``: seconds that
+        it has for its sink after SIGTERM.
+        """
         config = {
             "data_dir": str(self.folder / "collector"),
             "sources": {"edge": {"type": "grpc", "listen": f"127.0.0.1:{self.port}"}},
             "sinks": {"out": sink or {"type": "file", "path": str(self.output)}},
-            "shutdown_timeout": f"{_DRAIN:g}s",
+            "shutdown_timeout": f"{drain:g}s",
+            **(extra or {}),
         }
-        child = self._run("collector", config, self.cores.other, piped=piped)
+        child = self._run("collector", config, self.cores.other if core is None else core, piped=piped)
         wait_until(lambda: _listens(self.port), child, "listens")
         return child
 
     def agent(self, path: Path, extra: dict[str, Any], *, once: bool) -> Child:
-        """Start an agent that reads ``path``."""
+        """Start an agent that reads ``path``, which may be a pattern."""
         config = {
             "data_dir": str(self.folder / "agent"),
             "sources": {"app": {"type": "file", "include": [str(path)]}},
@@ -67,9 +89,15 @@ class Rig:
     def _run(self, name: str, config: dict[str, Any], core: int, *, once: bool = False, piped: bool = False) -> Child:
         path = self.folder / f"{name}.yaml"
         path.write_text(json.dumps(config, indent=2) + "\n")  # JSON is YAML
-        command = [sys.executable, "-m", "shipper", "run", *(["--once"] if once else []), str(path)]
-        log = self.folder / f"{name}.log"
-        child = Child(command, core, log, stdout=subprocess.PIPE if piped else None)
+        return self.start(name, ["-m", "shipper", "run", *(["--once"] if once else []), str(path)], core, piped=piped)
+
+    def start(self, name: str, arguments: list[str], core: int, *, piped: bool = False) -> Child:
+        """Start a Python process that ends with the rig, if not before."""
+        command, log = [sys.executable, *arguments], self.folder / f"{name}.log"
+        return self.adopt(Child(command, core, log, stdout=subprocess.PIPE if piped else None))
+
+    def adopt(self, child: Child) -> Child:
+        """Another process that ends with the rig."""
         self._children.append(child)
         return child
 
@@ -91,11 +119,33 @@ def settled(path: Path) -> Callable[[], bool]:
     return lambda: path.exists() and path.stat().st_size > 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def answering(port: int) -> dict[str, Any]:
+    """A part of a config: with it a process answers ``fetch_status``."""
+    return {"admin": {"listen": f"127.0.0.1:{port}"}}
+
+
+def fetch_status(port: int) -> dict[str, Any]:
+    """What ``/status`` says.
+
+    :raises OSError: nobody answers.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_START)
+    try:
+        connection.request("GET", "/status")
+        found: dict[str, Any] = json.loads(connection.getresponse().read())
+    except http.client.HTTPException as error:
+        raise ConnectionError(str(error)) from error
+    finally:
+        connection.close()
+    return found
 
 
 def _listens(port: int) -> bool:

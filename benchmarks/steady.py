@@ -4,13 +4,14 @@ Measured over a window in the middle, once lines arrive at the collector: starti
 peak (VmHWM) is of the whole life all the same.
 """
 
-import sys
 import time
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import verify
+from benchmarks.idle import lines_of
 from benchmarks.lines import Corpus
+from benchmarks.paced import start_writer
 from benchmarks.processes import BenchError, Child, Cores
 from benchmarks.report import Bar, Row
 from benchmarks.rig import Rig, settled, wait_until
@@ -43,8 +44,7 @@ def _measure(
         live = rig.folder / "live.log"
         live.touch()
         agent = rig.agent(live, extra, once=False)
-        command = [sys.executable, "-m", "benchmarks.paced", str(corpus.path), str(live), str(_RATE)]
-        writer = Child(command, cores.other, folder / "paced.log")
+        writer = start_writer(corpus.path, live, _RATE, cores.other, folder / "paced.log")
         try:
             wait_until(settled(rig.output), agent, "delivered a line")
             time.sleep(_WARM)
@@ -55,7 +55,7 @@ def _measure(
             writer.wait(_ARRIVAL)
         finally:
             writer.kill()
-        wait_until(lambda: _lines(rig.output) >= corpus.lines, collector, "had every line", _ARRIVAL)
+        wait_until(lambda: lines_of(rig.output) >= corpus.lines, collector, "had every line", _ARRIVAL)
         agent.stop(_ARRIVAL)
         collector.stop(_ARRIVAL)
         check = verify.compare(corpus, expect, read(rig.output))
@@ -85,8 +85,3 @@ def _window(agent: Child, seconds: float) -> tuple[float, list[tuple[int, int]]]
         now = agent.memory()
         memory.append((now.rss, now.pss))
     return (agent.cpu() - before) / (time.monotonic() - began), memory
-
-
-def _lines(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b""))

@@ -56,3 +56,11 @@ def test_the_access_log_has_ten_fields_and_its_records_their_ids() -> None:
     records = [expect_access(line) for line in Corpus("access", 1000, Path("unused"))]
     assert [identify(record) for record in records] == list(range(1000))
     assert all(isinstance(record, dict) and len(record) == 10 for record in records)
+
+
+def test_the_parts_of_a_file_are_its_bytes_in_order(tmp_path: Path) -> None:
+    corpus = Corpus.write("json", 103, tmp_path)
+    assert corpus.split(10, tmp_path / "parts") == 11
+    parts = [path.read_bytes() for path in sorted((tmp_path / "parts").iterdir())]
+    assert b"".join(parts) == corpus.path.read_bytes()
+    assert [part.count(b"\n") for part in parts] == [11] * 9 + [4]

@@ -14,6 +14,7 @@ from benchmarks.verify import (
     Content,
     Verdict,
     compare,
+    compare_parts,
     expect_access,
     expect_changed,
     expect_json,
@@ -115,3 +116,25 @@ def test_what_the_file_sink_wrote_is_read_without_the_labels(tmp_path: Path) -> 
     assert Counter(read_raw(path)) == Counter([*GOOD, None])
     path.write_text("".join(json.dumps({**json.loads(str(line)), **labels}) + "\n" for line in GOOD))
     assert compare(JSON, expect_json, read_fields(path)).clean
+
+
+def parts(received: Iterable[Content | None]) -> Verdict:
+    return compare_parts(JSON, 100, received)
+
+
+def test_files_may_overtake_each_other_but_not_the_lines_of_one() -> None:
+    by_turns = [GOOD[file * 100 + at] for at in range(100) for file in range(5)]
+    assert parts(by_turns).clean
+    swapped = [GOOD[1], GOOD[0], *GOOD[2:]]
+    assert parts(swapped) == Verdict(expected=LINES, received=LINES, reordered=1)
+
+
+def test_in_many_files_too_every_lost_doubled_and_altered_line_is_counted() -> None:
+    got = [*GOOD[1:], GOOD[5], None, GOOD[0] + "x"]  # type: ignore[operator]
+    verdict = parts(got)
+    assert (verdict.lost, verdict.doubled, verdict.altered) == (0, 1, 2)
+    assert parts(GOOD[1:]).lost == 1
+
+
+def test_verdicts_add_up() -> None:
+    assert Verdict(1, 2, 3, 4, 5, 6) + Verdict(1, 1, 1, 1, 1, 1) == Verdict(2, 3, 4, 5, 6, 7)
