@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,19 +35,23 @@ class Node:
     all: ClassVar[list["Node"]] = []
     """Every node of the test that runs; tests/e2e/conftest.py ends what it leaves."""
 
-    def __init__(self, folder: Path, name: str, config: str) -> None:
+    def __init__(self, folder: Path, name: str, config: str, inside: Sequence[str] = ()) -> None:
+        """``inside``: a command that runs another one somewhere else, as ``nsenter ...``."""
         self.config = folder / f"{name}.yaml"
         self.config.write_text(config)
         self.log = folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._from = 0
+        self._inside = inside
         Node.all.append(self)
 
     def start(self, *arguments: str) -> None:
         self._from = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "shipper", "run", *arguments, str(self.config)], stdout=log, stderr=log
+                [*self._inside, sys.executable, "-m", "shipper", "run", *arguments, str(self.config)],
+                stdout=log,
+                stderr=log,
             )
 
     @property
