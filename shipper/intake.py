@@ -128,6 +128,11 @@ class SourceIntake:
         """
         return self._queue(EntryDraft(state={self._prefix + key: value for key, value in state.items()}), 0)
 
+    @property
+    def metrics(self) -> "Registry":
+        """Where a source's own numbers go."""
+        return self._metrics
+
     def mark(self, stream: bytes) -> Mark | None:
         """How much of an upstream stream is held here."""
         return self._spool.marks.get(stream)

@@ -31,6 +31,9 @@ TABLE: Final[dict[str, Metric]] = {
     "shipper_source_received_bytes_total": Metric(
         "counter", ("source",), "Bytes of frames that came in, those that came twice too."
     ),
+    "shipper_source_certificate_ends_seconds": Metric(
+        "gauge", ("source",), "When the collector's certificate expires, in seconds since 1970; +Inf without TLS."
+    ),
     "shipper_source_receive_budget_bytes": Metric(
         "gauge", ("source",), "Bytes of frames that may be held that are not durable yet, over all senders."
     ),

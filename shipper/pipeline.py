@@ -220,7 +220,7 @@ class Pipeline:
         self._stop.set()
 
     async def _greet(self) -> None:
-        """Say that it runs, and what is seen: ``watching 3 files (2 MiB unread) → central collector:7420 connected``."""
+        """Say that it runs, and what is seen: ``watching 3 files (2 MiB) → central collector:7420 connected``."""
         for _ in range(_SETTLE):
             await asyncio.sleep(0.1)
             if all(delivery.up for delivery in self.deliveries.values()):

@@ -85,12 +85,12 @@ class Source(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True
         :raises SourceError: the source cannot go on; ``retriable`` says whether the engine starts it again.
         """
 
-    def describe(self) -> str:
-        """One phrase for the start-up line: ``watching 3 files (12 MiB unread)``. Called once ``run`` has begun."""
-        return ""
     def problems(self) -> list[str]:
         """What cannot be read now although the config asks for it, one sentence each: files without permission. They
         show as a metric, and ``run --once`` ends with them. Called once ``run`` has begun.
         """
         return []
 
+    def describe(self) -> str:
+        """One phrase for the start-up line: ``watching 3 files (12 MiB unread)``. Called once ``run`` has begun."""
+        return ""

@@ -5,6 +5,7 @@ to gRPC: the server, the order of Hello, Welcome and frames, one connection a st
 """
 
 import asyncio
+import math
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from shipper.wire import handshake
 from shipper.wire.budget import BUDGET, ReceiveBudget
 from shipper.wire.channel import ACK_INTERVAL, MAX_HELLO_BYTES, grpc, split_address
 from shipper.wire.gate import Gate, Visitor
+from shipper.wire.meter import PortMeter
 from shipper.wire.port import Port
 from shipper.wire.refusal import Refusal
 from shipper.wire.server import LOG_EVERY, Context, Voice, abort, log_refused, read
@@ -113,7 +115,9 @@ class GrpcSource(Source):
         self._handlers: set[asyncio.Task[Any]] = set()
         self._gate = Gate(self._intake, self._tokens, self.max_connections_per_peer, self.max_streams_per_principal)
         self._visitors: dict[asyncio.Task[Any], tuple[Visitor, Session]] = {}
-        self._wire = Port(self.listen, self.max_connections, self._certificates, self._ship)
+        ends = self._certificates.ends if self._certificates is not None else lambda: math.inf
+        self._meter = PortMeter(self._intake.metrics, self._intake.name, self._budget, ends)
+        self._wire = Port(self.listen, self.max_connections, self._certificates, self._ship, self._meter.refused)
         self.port = await self._wire.open()
         try:
             self.serving = True
@@ -242,6 +246,7 @@ class GrpcSource(Source):
 
     async def _refuse(self, refusal: Refusal, voice: Voice, context: Context) -> None:
         """Tell the sender why, and the log; ends the call."""
+        self._meter.refused(refusal.name)
         if refusal.reason != pb.Refused.STOPPING:
             log_refused(context, refusal.name, str(refusal))
         with suppress(TimeoutError):  # a sender that reads nothing learns it from the status, if at all

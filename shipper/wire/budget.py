@@ -20,11 +20,13 @@ LARGEST: Final = 8 * 1024 * 1024
 class ReceiveBudget:
     """Bytes in use, and what each connection may have."""
 
-    __slots__ = ("busy", "connected", "limit", "used", "waiting")
+    __slots__ = ("busy", "connected", "limit", "received", "used", "waiting")
 
     def __init__(self, limit: int = BUDGET) -> None:
         self.limit = limit
         self.used = 0
+        self.received = 0
+        """Bytes that ever came in."""
         self.connected = 0
         """Connections with a Welcome."""
         self.busy = 0
@@ -75,6 +77,7 @@ class Share:
     def use(self, size: int) -> None:
         """Count bytes that came in."""
         self._budget.used += size
+        self._budget.received += size
         self.held += size
 
     def release(self, size: int) -> None:

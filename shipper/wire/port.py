@@ -34,12 +34,15 @@ class Port:
         max_connections: int,
         certificates: ServerCertificates | None,
         ship: Callable[[object, Context], Awaitable[None]],
+        refused: Callable[[str], None],
     ) -> None:
+        """``refused`` is told the reason of each connection that never got to ``ship``."""
         self._listen = listen
         self._max_connections = max_connections
         self._certificates = certificates
         self._ship = ship
-        self._words = Words()
+        self._refused = refused
+        self._words = Words(refused)
         self._server: aio.Server
         self._trimmed = self._reminded = time.monotonic()
         self._least = _memory()
@@ -102,6 +105,7 @@ class Port:
 
     async def _stranger(self, requests: object, context: Context) -> None:
         self.called(context)
+        self._refused("UNIMPLEMENTED")
         await refuse_stranger(requests, context)
 
 

@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from shipper.batch import Batch, SourceRange, Upstream
 from shipper.errors import FrameError, FutureFormat, ProtocolError
@@ -26,12 +26,20 @@ from shipper.wire.channel import MAX_FRAME_BYTES
 from shipper.wire.handshake import Mark
 from shipper.wire.refusal import Refusal
 
+if TYPE_CHECKING:
+    from shipper.metrics import Registry
+
 _STUCK: Final = 1.0
 """Seconds that a take lasts before the sender is told that the spool is full."""
 
 
 class HopIntake(Intake, Protocol):
     """The intake of a source whose batches come from another shipper's spool."""
+
+    @property
+    def metrics(self) -> "Registry":
+        """Where the port's numbers go."""
+        ...
 
     def mark(self, stream: bytes) -> Mark | None:
         """How far the spool has this stream, durably."""

@@ -17,6 +17,7 @@ import fcntl
 import os
 import re
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -32,6 +33,7 @@ _SILENT: Final = (
     "it connected and asked for nothing: it does not speak gRPC (random bytes, HTTP/1, TLS where none is set up), "
     "or says nothing"
 )
+_HANDSHAKE: Final = "HANDSHAKE"
 _VARIABLES: Final = ("GRPC_VERBOSITY", "GRPC_TRACE")
 _PIPE_BYTES: Final = 1024 * 1024
 _CHUNK: Final = 64 * 1024
@@ -108,7 +110,9 @@ class Handshakes:
 class Words:
     """The pipe with gRPC's words; one for the process, while a port is open."""
 
-    def __init__(self) -> None:
+    def __init__(self, refused: Callable[[str], None]) -> None:
+        """``refused`` is told the reason of each connection that is named."""
+        self._refused = refused
         self.handshakes = Handshakes()
         self._rest = b""
         self._reading = -1
@@ -131,7 +135,7 @@ class Words:
     def tick(self) -> None:
         """Called about once a second: name those who were let in and say nothing."""
         for peer in self.handshakes.silent(time.monotonic()):
-            _say(peer, _SILENT)
+            self._say(peer, _SILENT)
 
     def _read(self) -> None:
         try:
@@ -146,7 +150,11 @@ class Words:
             failed = self.handshakes.line(text, now)
             if failed is not None:
                 peer, error = failed
-                _say(peer, reason(error))
+                self._say(peer, reason(error))
+
+    def _say(self, peer: str, why: str) -> None:
+        self._refused(_HANDSHAKE)
+        _say(peer, why)
 
 
 def reason(error: str) -> str:
@@ -165,7 +173,7 @@ def _say(peer: str, why: str) -> None:
     from shipper.wire.gate import host_of
 
     log.warning(
-        "a connection was refused", every=LOG_EVERY, key=(host_of(peer), why), peer=peer, reason="HANDSHAKE", why=why
+        "a connection was refused", every=LOG_EVERY, key=(host_of(peer), why), peer=peer, reason=_HANDSHAKE, why=why
     )
 
 

@@ -5,6 +5,7 @@ sender's side with every connection. Files that cannot be used are refused befor
 could be stay in use: a renewal that is half written, or a key that is there before its certificate, interrupts nothing.
 """
 
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -111,6 +112,11 @@ class Certificates:
             elif (last - now).days < _SOON:
                 found.append(f"{path}: the certificate expires on {last:%Y-%m-%d}: renew it")
         return found
+
+    def ends(self) -> float:
+        """When the certificate expires, in seconds since 1970; infinite where there is none."""
+        cert = self.material.cert
+        return math.inf if cert is None else min(validity(der)[1].timestamp() for der in certificates(cert))
 
     def _signature(self) -> tuple[object, ...]:
         return tuple(_stat(path) for path in self._paths if path is not None)

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 from shipper.batch import Batch, Payload, SourceRange, Upstream
 from shipper.errors import SinkUnavailable
+from shipper.metrics import Registry
 from shipper.sinks.base import Gap, Item
 from shipper.sinks.grpc import GrpcSink
 from shipper.sources.grpc import GrpcSource
@@ -93,6 +94,7 @@ class MemoryIntake:
 
     name: str = "edge"
     labels: dict[str, Any] = field(default_factory=dict)
+    metrics: Registry = field(default_factory=Registry)
     max_bytes: int = 256 * 1024
     max_delay: float = 0.1
     max_record: int = 1024 * 1024
