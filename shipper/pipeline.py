@@ -52,7 +52,11 @@ class Pipeline:
         self.metrics = Registry()
         self.started = time.monotonic()
         self.spool = Spool(
-            config.data_dir / "spool", config.spool.max_bytes, config.dead_letters.max_bytes, list(config.sinks)
+            config.data_dir / "spool",
+            config.spool.max_bytes,
+            config.dead_letters.max_bytes,
+            list(config.sinks),
+            config.spool.min_free,
         )
         self.feeds = {name: self.spool.subscribe(name) for name in config.sinks}
         self.deliveries = {name: self._delivery(name) for name in config.sinks}
@@ -62,6 +66,7 @@ class Pipeline:
         """After ``run``: a processor hangs in its worker thread. Only the end of the process ends it."""
         self._error: ShipperError | None = None
         self.spool.on_damage = self._damaged
+        self.spool.on_failure = self._fatal
         self.pace = Pace(self.feeds, config.spool.max_bytes, lambda: self.spool.blocked)
         follow(self.metrics, self.spool, self.feeds, self.pace)
         self.readiness = Readiness(self.metrics, spool_fill=self._fill)

@@ -13,6 +13,7 @@ the last letter that the cursor has passed is written again where it is not whol
 whole is bounded; when it is full nothing is written here, and who would write keeps the record elsewhere.
 """
 
+import contextlib
 import struct
 from collections.abc import Iterator
 from typing import Final
@@ -20,7 +21,7 @@ from typing import Final
 import msgspec
 
 from shipper.batch import DeadLetter
-from shipper.errors import FutureFormat
+from shipper.errors import FutureFormat, SpoolFailed
 from shipper.spool.body import Position
 from shipper.spool.disk import Disk, File
 from shipper.spool.files import quarantine
@@ -33,6 +34,7 @@ _HEAD: Final = struct.Struct("<4sHH16s")
 HEADER_SIZE: Final = _HEAD.size + 4
 _LETTER_MAGIC: Final = b"SHPL"
 _LETTER: Final = struct.Struct("<4sII")
+_NOBODY: Final = bytes(16)
 _FILE_SIZE: Final = 8 * 1024 * 1024
 
 
@@ -70,10 +72,12 @@ class DeadLetters:
         self._unsynced = True
         self._last = (0, 0, -1)
         """The place of the last letter written: what stands at or before it is here already."""
-        self._names = [name for name in disk.names(FOLDER) if name.endswith(".dlq") and name[:20].isdigit()]
+        self._safe = (0, self._last)
+        """Where the synced part of the file ends, and the last letter that is durable."""
+        self._names = [name for name in disk.names(FOLDER) if is_file(name)]
         self._number = max((int(name[:20]) for name in self._names), default=0)
         self._used = sum(disk.size(f"{FOLDER}/{name}") for name in self._names)
-        self._streams = {name: _stream_of(disk, f"{FOLDER}/{name}") for name in self._names}
+        self._streams = {name: stream_of(disk, f"{FOLDER}/{name}") for name in self._names}
 
     def begin(self, stream: bytes, passed: Position) -> None:
         """Find the last letter of this spool. ``passed``: everything from entries before it was copied and synced.
@@ -95,18 +99,30 @@ class DeadLetters:
         end = HEADER_SIZE
         found = False
         whole = True
-        for stored, start, after in letters(file.read(size, 0)):
+        try:
+            data = file.read(size, 0)
+        except SpoolFailed:  # letters that the cursor has not passed are written again, into another file
+            file.close()
+            return False
+        unsure = 0
+        for stored, start, after in letters(data):
             whole = whole and start == end
             if not whole and (stored.segment, stored.offset) >= (passed.segment, passed.offset):
                 break  # behind a torn one: the cursor has not passed it, so both are written again
+            if not unsure and (stored.segment, stored.offset) >= (passed.segment, passed.offset):
+                unsure = start
             self._last, end, found, whole = stored.place, after, True, True
         if not last:
             file.close()
+            self._safe = (self._safe[0], self._last)
             return found
         if end < size:
             quarantine(self._disk, path, end, size)
             file.truncate(end)  # not synced: until the next sync what is written here again is what stood here
+        if unsure:  # a sync that failed may have left them in the page cache only, and marked them as written
+            file.write([data[unsure:end]], unsure)
         self._file, self._end = file, end
+        self._safe = (unsure or end, (passed.segment, passed.offset, -1) if unsure else self._last)
         self._used -= size - end
         return found
 
@@ -123,7 +139,8 @@ class DeadLetters:
     def write(self, segment: int, offset: int, dead: list[DeadLetter]) -> None:
         """Append an entry's dead letters, without a sync; those that are here already are left out.
 
-        :raises SpoolFailed: the disk refused.
+        :raises DiskFull: there is no room; the same call can be made again.
+        :raises SpoolFailed: the disk refused: ``abandon`` the file.
         """
         values = [
             _encode(StoredLetter(segment, offset, index, letter))
@@ -145,19 +162,37 @@ class DeadLetters:
         self.sync()
         self.close()
         self._number += 1
-        head = _HEAD.pack(_MAGIC, _VERSION, 0, self._stream)
-        file = self._file = self._disk.create(f"{FOLDER}/{self._number:020d}.dlq", HEADER_SIZE)
-        file.write([head, crc32c(head).to_bytes(4, "little")], 0)
-        self._end = HEADER_SIZE
-        self._used += self._end
-        self._disk.sync_folder(FOLDER)
+        path = f"{FOLDER}/{self._number:020d}.dlq"
+        file = self._disk.create(path, HEADER_SIZE)
+        try:
+            file.write([_file_header(self._stream)], 0)
+            self._disk.sync_folder(FOLDER)
+        except SpoolFailed:
+            file.close()
+            with contextlib.suppress(SpoolFailed):  # one without letters does no harm
+                self._disk.unlink(path)
+            raise
+        self._file, self._end = file, HEADER_SIZE
+        self._used += HEADER_SIZE
+        self._safe = (HEADER_SIZE, self._last)
         return file
 
     def sync(self) -> None:
-        """Make what was written, or taken over, durable. :raises SpoolFailed: the disk refused."""
+        """Make what was written, or taken over, durable. :raises SpoolFailed: the disk refused: ``abandon`` it."""
         if self._file is not None and self._unsynced:
             self._file.sync()
+            self._safe = (self._end, self._last)
         self._unsynced = False
+
+    def abandon(self) -> None:
+        """Leave the file as it was synced last: the letters since then are to be written again, into another one."""
+        if self._file is not None:
+            end, self._last = self._safe
+            with contextlib.suppress(SpoolFailed):  # else they may be there twice, with the same places
+                self._file.truncate(end)
+            self._used -= self._end - end
+            self._end = end
+        self.close()
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -166,20 +201,38 @@ class DeadLetters:
             self._file = None
 
 
-def _stream_of(disk: Disk, path: str) -> bytes | None:
+def is_file(name: str) -> bool:
+    """Whether a file name is one of dead letters."""
+    return name.endswith(".dlq") and name[:20].isdigit()
+
+
+def stream_of(disk: Disk, path: str) -> bytes | None:
     """Whose letters a file holds; None when its header is damaged.
 
     :raises FutureFormat: a newer shipper wrote it.
     """
-    file = disk.open(path)
-    head = file.read(HEADER_SIZE, 0)
-    file.close()
+    try:
+        file = disk.open(path)
+        head = file.read(HEADER_SIZE, 0)
+        file.close()
+    except SpoolFailed:
+        return None
     if len(head) < HEADER_SIZE or crc32c(head[: _HEAD.size]) != int.from_bytes(head[_HEAD.size :], "little"):
         return None
     magic, version, _, stream = _HEAD.unpack_from(head)
     if magic == _MAGIC and version > _VERSION:
         raise FutureFormat(f"{path} has format {version}; this shipper reads up to {_VERSION}: upgrade it")
     return bytes(stream) if magic == _MAGIC else None
+
+
+def _file_header(stream: bytes) -> bytes:
+    head = _HEAD.pack(_MAGIC, _VERSION, 0, stream)
+    return head + crc32c(head).to_bytes(4, "little")
+
+
+def without_damage(data: bytes, stream: bytes | None) -> bytes:
+    """A file's bytes without what cannot be read. ``stream`` None: its header is damaged, nobody knows whose it was."""
+    return _file_header(stream or _NOBODY) + b"".join(data[start:end] for _, start, end in letters(data))
 
 
 def _letter_head(value: bytes) -> bytes:

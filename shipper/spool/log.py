@@ -50,14 +50,14 @@ from shipper.spool.segment import (
 from shipper.spool.upstream import judge, mark_after
 from shipper.units import Share
 
-_NOTHING: Final = Share("0%")
+NOTHING: Final = Share("0%")
 Outcome = int | ProtocolError | SpoolError
 
 
 class Log:
     """The spool's files. One thread calls everything here, but for reading ``segments``, ``durable`` and ``held``."""
 
-    def __init__(self, disk: Disk, max_bytes: int, sinks: Iterable[str], min_free: Share = _NOTHING) -> None:
+    def __init__(self, disk: Disk, max_bytes: int, sinks: Iterable[str], min_free: Share = NOTHING) -> None:
         """Recover what is there, raise the epoch, begin a segment (on a full disk: once there is room).
 
         :raises FutureFormat: a newer shipper wrote it; nothing was changed.
@@ -84,6 +84,8 @@ class Log:
         """How much of each upstream stream is durable here."""
         self.published: Callable[[int, Entry], None] = lambda _segment, _entry: None
         """Called with every entry once it is durable."""
+        self.refused: Callable[[SpoolFailed], None] = lambda _error: None
+        """Called with what the disk said when it refused a write; no more than that is wrong yet."""
         self._epochs = opened.epochs
         self._last_id = opened.highest
         self._group = Group(self.next_seq)
@@ -238,6 +240,7 @@ class Log:
                 work()
             except SpoolFailed as error:
                 self._poison()
+                self.refused(error)
                 if isinstance(error, DiskFull):
                     raise
                 self._failures += 1
@@ -316,10 +319,16 @@ class Log:
         self._unreported += new[len(self.commit(drafts)) :]
         return bool(new)
 
+    @property
+    def behind(self) -> bool:
+        """A full disk kept something from being done: ``tend`` does it."""
+        return bool(self._unreported) or not self.reserve.whole
+
     def tend(self) -> None:
         """Do what a full disk kept from being done. :raises SpoolFailed: the disk refused."""
         waiting, self._unreported = self._unreported, []
-        self._report_all(waiting)
+        if waiting:
+            self._report_all(waiting)
         self.reserve.restore(self._room.min_free + self.segment_size)
 
     def close(self) -> None:

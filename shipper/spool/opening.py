@@ -11,7 +11,7 @@ from shipper.spool import segment
 from shipper.spool.body import Mark
 from shipper.spool.cursor import Cursor
 from shipper.spool.disk import Disk
-from shipper.spool.files import DAMAGE_KEY, Damage, Segment
+from shipper.spool.files import DAMAGE_KEY, ENDED_KEY, Damage, Segment
 from shipper.spool.recovery import place_cursors, recover, seal_predecessor
 from shipper.spool.slots import Slots
 
@@ -67,7 +67,7 @@ def open_files(disk: Disk, sinks: Iterable[str]) -> Opened:
     state = {
         key: value
         for key, value in found.snapshot.state.items()
-        if not key.startswith(DAMAGE_KEY) or int(key.split("/")[1]) in found.segments
+        if not key.startswith((DAMAGE_KEY, ENDED_KEY)) or int(key.split("/")[1]) in found.segments
     }
     seal_predecessor(disk, found)
     place_cursors(cursors, found)

@@ -27,6 +27,11 @@ class Reserve:
         except FileNotFoundError:
             self._left = 0
 
+    @property
+    def whole(self) -> bool:
+        """All of it is there."""
+        return self._left == self._size
+
     def use(self, work: Callable[[], T]) -> T:
         """Do what must be done; for want of room in the place of the reserve, a piece at a time.
 

@@ -19,8 +19,8 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from shipper.errors import FutureFormat
-from shipper.spool.disk import Disk, File
+from shipper.errors import DiskFull, FutureFormat, SpoolFailed
+from shipper.spool.disk import TRIES, Disk, File
 from shipper.spool.frame import crc32c
 
 _MAGIC: Final = b"SHPC"
@@ -94,26 +94,56 @@ class Slots(Generic[T]):
         except FileNotFoundError:
             return
         self.exists = True
-        found = read_slots(self._file.read(2 * SLOT, 0), kind, name)
+        try:
+            data = self._file.read(2 * SLOT, 0)
+        except SpoolFailed:
+            self.damaged = True
+            self.close()
+            return
+        found = read_slots(data, kind, name)
         self.value, self._generation, self.damaged = found.value, found.generation, bool(found.damaged)
 
     def write(self, value: T) -> None:
         """Replace the value, durably. The name of a file that is made here is durable once its folder was synced.
 
-        :raises SpoolFailed: the old value is still in force.
+        :raises DiskFull: there is no room; the old value is still in force.
+        :raises SpoolFailed: the disk refused three times; one of the two is in force.
         """
-        if self._file is None:
-            self._file = self._disk.create(self._name, 2 * SLOT)
-            self.exists = True
         data = self._encode(value)
         generation = self._generation + 1
         slot = _HEAD.pack(_MAGIC, _VERSION, len(data), generation) + data
         slot = slot.ljust(SLOT - 4, b"\0")
-        self._file.write([slot + crc32c(slot).to_bytes(4, "little")], generation % 2 * SLOT)
-        self._file.sync()
+        slot += crc32c(slot).to_bytes(4, "little")
+        for attempt in range(1, TRIES + 1):
+            try:
+                self._put(slot, generation % 2 * SLOT)
+                break
+            except DiskFull:
+                raise
+            except SpoolFailed:
+                self.close()
+                if attempt == TRIES:
+                    raise
         self._generation, self.value = generation, value
+
+    def _put(self, slot: bytes, at: int) -> None:
+        """Write a slot, in place; where the disk refused that before, into a new file that takes the old one's name."""
+        folder, _, base = self._name.rpartition("/")
+        draft = f"{folder}/.{base}.new" if folder else f".{base}.new"
+        beside = self._file is None and self.exists
+        if beside:
+            self._disk.unlink(draft)
+        if self._file is None:
+            self._file = self._disk.create(draft if beside else self._name, 2 * SLOT)
+            self.exists = True
+        self._file.write([slot], at)
+        self._file.sync()
+        if beside:
+            self._disk.rename(draft, self._name)
+            self._disk.sync_folder(folder)
 
     def close(self) -> None:
         """Give the descriptor back."""
         if self._file is not None:
             self._file.close()
+            self._file = None

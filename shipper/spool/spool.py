@@ -2,8 +2,9 @@
 
 ``append`` queues a draft and returns a future. The writer takes all that has gathered while it synced the last group,
 writes and syncs it as one (group commit), and resolves the futures. While the log is full, drafts with frames wait in
-the queue, those without (dead letters, notes) go on. A disk error ends the spool: every future fails, ``failed`` is
-set, and the process is expected to stop; nothing was acknowledged that is not durable.
+the queue, those without (dead letters, notes) go on; on a full disk all wait, and once a second it is tried again. A
+disk that refuses three times in a row ends the spool: every future fails, ``failed`` is set, ``on_failure`` is called,
+and the process is expected to stop; nothing was acknowledged that is not durable.
 """
 
 import asyncio
@@ -13,31 +14,52 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-from shipper.errors import ShipperError, SpoolError, SpoolFailed
+from shipper.errors import DiskFull, ShipperError, SpoolError, SpoolFailed
 from shipper.log import get_logger
 from shipper.spool.body import Mark
 from shipper.spool.disk import RealDisk
 from shipper.spool.draft import EntryDraft
 from shipper.spool.files import Damage
+from shipper.spool.log import NOTHING
 from shipper.spool.reader import Reader
 from shipper.spool.store import Store
 from shipper.spool.subscription import Subscription
+from shipper.units import Share
 
 _GROUP: Final = 256
 """Drafts at most in one commit."""
 _CURSOR_INTERVAL: Final = 1.0
+_RETRY_INTERVAL: Final = 1.0
 _AGES: Final = 3600
 log = get_logger("spool")
 
 _Queued = tuple[EntryDraft, "asyncio.Future[int]"]
+T = TypeVar("T")
+
+
+def _is_ordered(draft: EntryDraft) -> bool:
+    """The draft takes a number; what does not may overtake those that do."""
+    return bool(draft.frames) or draft.upstream is not None
+
+
+def _warn(error: SpoolFailed) -> None:
+    text = "the disk refused a write: what nobody was told about is written again, in a new segment"
+    log.warning(text, error=str(error))
 
 
 class Spool:
     """The disk-backed queue of one agent or collector. Everything but the writer runs on one event loop."""
 
-    def __init__(self, root: Path, max_bytes: int, dead_letter_bytes: int, sinks: Sequence[str]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        max_bytes: int,
+        dead_letter_bytes: int,
+        sinks: Sequence[str],
+        min_free: Share = NOTHING,
+    ) -> None:
         """Open or make the spool in ``root``; blocking, at most about a second. ``start`` begins to write.
 
         :raises SpoolLocked: another process uses it.
@@ -47,7 +69,7 @@ class Spool:
         self._disk = RealDisk(root)
         self._disk.lock()
         try:
-            self._store = Store(self._disk, max_bytes, dead_letter_bytes, sinks)
+            self._store = Store(self._disk, max_bytes, dead_letter_bytes, sinks, min_free)
         except BaseException:
             self._disk.unlock()
             raise
@@ -62,6 +84,9 @@ class Spool:
         self.on_damage: Callable[[Damage], None] = lambda _damage: None
         """Called on the event loop for each damage found while running."""
         self.failed: SpoolError | None = None
+        self.on_failure: Callable[[SpoolError], None] = lambda _error: None
+        """Called on the event loop when the spool has failed for good."""
+        self._log.refused = _warn
         self._subscriptions: dict[str, Subscription] = {}
         self._ages: deque[tuple[int, float]] = deque([(self._log.next_seq, time.monotonic())], maxlen=_AGES)
         self._changed = threading.Condition()
@@ -72,7 +97,13 @@ class Spool:
         self._found: deque[Damage] = deque()
         self._reclaimable = True
         self._dirty = True
-        self._blocked = False
+        self._blocked_by: str | None = None
+        self._waiting = False
+        """Nothing is taken from the queue until there is room."""
+        self._notes_wait = False
+        """Not even from ``_urgent``."""
+        self._retry_at: float | None = None
+        """When it is looked whether the disk has room again; monotonic."""
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop
         self._thread = threading.Thread(target=self._write, name="spool-writer", daemon=True)
@@ -104,8 +135,13 @@ class Spool:
 
     @property
     def blocked(self) -> bool:
-        """The spool is full: appends with frames wait until a sink acknowledged enough."""
-        return self._blocked
+        """There is no room: appends with frames wait for some."""
+        return self._blocked_by is not None
+
+    @property
+    def blocked_by(self) -> str | None:
+        """What there is no room for, for people: "max_bytes", "min_free" or "the disk is full"; None: nothing."""
+        return self._blocked_by
 
     @property
     def dead_letter_room(self) -> int:
@@ -132,8 +168,7 @@ class Spool:
         future: asyncio.Future[int] = self._loop.create_future()
         with self._changed:
             if self.failed is None and not self._stopping:
-                ordered = draft.frames or draft.upstream is not None
-                (self._queue if ordered else self._urgent).append((draft, future))
+                (self._queue if _is_ordered(draft) else self._urgent).append((draft, future))
                 self._changed.notify()
                 return future
         future.set_exception(self.failed or SpoolError("the spool is closed"))
@@ -182,7 +217,7 @@ class Spool:
         await asyncio.to_thread(self._thread.join)
         for subscription in self._subscriptions.values():
             subscription.close()
-        for _, future in self._queue:
+        for _, future in [*self._queue, *self._urgent]:
             future.cancel()
         if self.failed is not None:
             raise self.failed
@@ -199,14 +234,15 @@ class Spool:
                     damage = self._found.popleft()
                     if self._log.report(damage):
                         self._loop.call_soon_threadsafe(self._tell, damage)
-                if self._dirty and time.monotonic() - synced >= _CURSOR_INTERVAL:
+                if (self._dirty or self._store.behind) and time.monotonic() - synced >= _CURSOR_INTERVAL:
                     self._dirty = False
-                    self._log.sync_cursors()
                     synced = time.monotonic()
+                    self._store.tend()
+                    self._with_room(self._log.sync_cursors)
                 if self._reclaimable:
                     self._reclaimable = False
-                    if self._log.reclaim():
-                        self._blocked = False
+                    if self._with_room(self._log.reclaim):
+                        self._waiting = self._notes_wait = False
                 if stop and not group:
                     self._store.close()
                     break
@@ -216,22 +252,39 @@ class Spool:
         finally:
             self._disk.unlock()
 
+    def _with_room(self, work: Callable[[], T]) -> T | None:
+        """Do what needs the cursors on the disk; for want of room later."""
+        try:
+            return work()
+        except DiskFull:
+            self._retry_at = time.monotonic() + _RETRY_INTERVAL
+            return None
+
     def _wait(self, synced: float) -> tuple[list[_Queued], bool]:
         """Sleep until there is something to do; take what is queued."""
         with self._changed:
             while not (
-                self._urgent
+                (self._urgent and not self._notes_wait)
                 or self._found
                 or self._stopping
                 or self._reclaimable
-                or (self._queue and not self._blocked)
+                or (self._queue and not self._waiting)
             ):
-                timeout = max(0.0, synced + _CURSOR_INTERVAL - time.monotonic()) if self._dirty else None
-                if not self._changed.wait(timeout) and self._dirty:
+                due = [synced + _CURSOR_INTERVAL] if self._dirty or self._store.behind else []
+                due += [] if self._retry_at is None else [self._retry_at]
+                left = min(due) - time.monotonic() if due else None
+                if left is not None and left <= 0:
                     break
-            group = list(self._urgent)
-            self._urgent.clear()
-            while self._queue and not self._blocked and len(group) < _GROUP:
+                self._changed.wait(left)
+            if self._retry_at is not None and time.monotonic() >= self._retry_at:
+                self._retry_at = None
+                self._waiting = self._notes_wait = False
+                self._reclaimable = self._dirty = True
+            group: list[_Queued] = []
+            if not self._notes_wait:
+                group += self._urgent
+                self._urgent.clear()
+            while self._queue and not self._waiting and len(group) < _GROUP:
                 group.append(self._queue.popleft())
             self._writing = group
             return group, self._stopping
@@ -242,12 +295,28 @@ class Spool:
         rest = group[len(outcomes) :]
         with self._changed:
             self._writing = []
-            if rest:
-                self._queue.extendleft(reversed(rest))
-                self._blocked = self._reclaimable = True
+            self._block(rest)
         done = [(future, outcome) for (_, future), outcome in zip(group, outcomes, strict=False)]
         self._dirty = True  # the durable mark in the cursors' slots moves about once a second
         self._loop.call_soon_threadsafe(self._resolve, done)
+
+    def _block(self, rest: list[_Queued]) -> None:
+        """Remember what did not get in, and why."""
+        notes = [queued for queued in rest if not _is_ordered(queued[0])]
+        self._urgent.extendleft(reversed(notes))
+        self._queue.extendleft(queued for queued in reversed(rest) if _is_ordered(queued[0]))
+        before, reason = self._blocked_by, self._log.blocked_by if rest else None
+        if rest:
+            self._waiting = self._reclaimable = True
+            self._notes_wait = bool(notes)
+            self._retry_at = None if reason == "max_bytes" else time.monotonic() + _RETRY_INTERVAL
+        if not rest and (self._waiting or not before):
+            return  # a note that passes the queue says nothing about it
+        self._blocked_by = reason
+        if reason is not None and reason != before:
+            log.warning("no room: the sources stop reading, delivery goes on; all resumes by itself", reason=reason)
+        elif before is not None and reason is None:
+            log.info("there is room again: the sources read on", reason=before)
 
     def _resolve(self, done: Sequence[tuple["asyncio.Future[int]", int | ShipperError]]) -> None:
         """On the event loop: tell who waits."""
@@ -273,4 +342,5 @@ class Spool:
             self.failed = error
             waiting = [*self._writing, *self._urgent, *self._queue]
         self._loop.call_soon_threadsafe(self._resolve, [(future, error) for _, future in waiting])
+        self._loop.call_soon_threadsafe(self.on_failure, error)
         log.error("the spool stopped: nothing more is acknowledged", error=str(error))

@@ -6,13 +6,15 @@ The spool's writer drives it; so do the tests that crash it at every step.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from shipper.errors import DiskFull, SpoolFailed
 from shipper.spool.body import CursorValue
 from shipper.spool.dead_letters import DeadLetters
-from shipper.spool.disk import Disk
+from shipper.spool.disk import TRIES, Disk
 from shipper.spool.draft import EntryDraft
 from shipper.spool.files import Damage
-from shipper.spool.log import Log, Outcome
+from shipper.spool.log import NOTHING, Log, Outcome
 from shipper.spool.reader import Reader, Recent
+from shipper.units import Share
 
 DEAD_LETTER_CURSOR: Final = "_dead_letters"
 """The cursor behind which dead letters were copied; no sink can have this name."""
@@ -21,19 +23,28 @@ DEAD_LETTER_CURSOR: Final = "_dead_letters"
 class Store:
     """One opened spool. Owned by one thread; readers may be used on others."""
 
-    def __init__(self, disk: Disk, max_bytes: int, dead_letter_bytes: int, sinks: Iterable[str]) -> None:
-        """Recover what is there and get ready to write.
+    def __init__(
+        self,
+        disk: Disk,
+        max_bytes: int,
+        dead_letter_bytes: int,
+        sinks: Iterable[str],
+        min_free: Share = NOTHING,
+    ) -> None:
+        """Recover what is there and get ready to write. Dead letters take at most a quarter of the disk.
 
         :raises FutureFormat: a newer shipper wrote some of it; nothing was changed.
         :raises SpoolFailed: the disk refused.
         """
         self._disk = disk
-        self.dead: Final = DeadLetters(disk, dead_letter_bytes)
-        self.log: Final = Log(disk, max_bytes, [*sinks, DEAD_LETTER_CURSOR])
+        self.dead: Final = DeadLetters(disk, min(dead_letter_bytes, disk.space().total // 4))
+        self.log: Final = Log(disk, max_bytes, [*sinks, DEAD_LETTER_CURSOR], min_free)
         self._recent: Final = Recent()
         self.log.published = self._recent.add
         self._cursor: Final = self.log.cursors[DEAD_LETTER_CURSOR]
-        self.dead.begin(self.log.stream, self._cursor.value.position)
+        self._delayed = False
+        """There are dead letters that found no room: their entries stay until they do."""
+        self.log.reserve.use(lambda: self.dead.begin(self.log.stream, self._cursor.value.position))
         self._copy_dead_letters()
 
     def reader(self, damaged: Callable[[Damage], None]) -> Reader:
@@ -49,12 +60,41 @@ class Store:
         outcomes = self.log.commit(drafts)
         if any(draft.dead_letters for draft in drafts[: len(outcomes)]):
             self._copy_dead_letters()
-        else:
+        elif not self._delayed:
             self._cursor.place(CursorValue(self.log.next_seq, self.log.durable))
         return outcomes
 
+    @property
+    def behind(self) -> bool:
+        """A full disk kept something from being done: ``tend`` does it."""
+        return self._delayed or self.log.behind
+
+    def tend(self) -> None:
+        """Do what a full disk kept from being done, as far as there is room now. :raises SpoolFailed: it refused."""
+        self.log.tend()
+        if self._delayed:
+            self._copy_dead_letters()
+
     def _copy_dead_letters(self) -> None:
-        """Copy the dead letters of the entries behind the cursor, then pass those entries."""
+        """Copy the dead letters of the entries behind the cursor, then pass those entries; later if there is no room.
+
+        :raises SpoolFailed: the disk refused three times.
+        """
+        for attempt in range(1, TRIES + 1):
+            try:
+                self.log.reserve.use(self._copy)
+                break
+            except DiskFull:
+                self._delayed = True
+                return
+            except SpoolFailed:
+                self.dead.abandon()
+                if attempt == TRIES:
+                    raise
+        self._delayed = False
+        self._cursor.place(CursorValue(self.log.next_seq, self.log.durable))
+
+    def _copy(self) -> None:
         reader = self.reader(lambda _damage: None)
         reader.seek(self._cursor.value.position, self._cursor.value.seq)
         while (read := reader.step()) is not None:
@@ -62,7 +102,6 @@ class Store:
                 self.dead.write(read.at.segment, read.at.offset, read.dead_letters)
         reader.close()
         self.dead.sync()
-        self._cursor.place(CursorValue(self.log.next_seq, self.log.durable))
 
     def close(self) -> None:
         """Seal the log, write the cursors, give everything back. :raises SpoolFailed: the disk refused."""
