@@ -10,9 +10,9 @@ The rules
 """
 
 import asyncio
+from _blake2 import blake2b  # not by way of hashlib: that loads OpenSSL, megabytes for an agent
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Final, Literal
 
 from shipper.errors import SinkError, SinkUnavailable, StreamDisowned
