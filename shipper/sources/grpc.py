@@ -61,7 +61,7 @@ class GrpcSource(Source):
     tokens: Path | None = None
     """The file of ``shipper tokens``: only senders with a token in it come in, and a stream belongs to whose token
     first used it. It is read again when it changes."""
-    max_connections: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 5000
+    max_connections: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4096
     """More connections than this are closed at once. Each takes a file descriptor; an idle one takes about 16 KiB of
     memory, a sender that is quiet 30 KiB."""
     max_connections_per_peer: Annotated[int, msgspec.Meta(ge=1)] = 2000

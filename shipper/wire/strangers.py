@@ -165,7 +165,10 @@ def reason(error: str) -> str:
         return "it connected and said nothing, or too slowly"
     words = explain(error)
     if words is None:
-        return "the connection ended before the TLS handshake was done"
+        return (
+            "it ended the connection during the TLS handshake: perhaps it does not trust the certificate of this "
+            "collector, or only looked whether the port is open"
+        )
     return f"the TLS handshake failed: {words}"
 
 
