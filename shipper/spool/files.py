@@ -43,6 +43,8 @@ class Segment:
     """Bytes it takes on disk, its snapshot file included."""
     begin: int = HEADER_SIZE
     """No entry but the snapshot begins before this offset."""
+    sure: int = HEADER_SIZE
+    """At an opening: how far it is known to be durable."""
 
 
 @dataclass(slots=True, frozen=True)

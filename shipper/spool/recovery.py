@@ -4,7 +4,7 @@ Read are: every segment's header, the newest snapshot, and the entries after it 
 does not scan the backlog. The rules (how entries are judged is in tail.py, the format in segment.py):
 
 - Of damaged bytes a copy is kept under ``quarantine/``; a segment whose header cannot be read goes there whole.
-- Nothing is written into a segment. The new one that every open starts says where its predecessor ends.
+- Nothing new is written into a segment. The new one that every open starts says where its predecessor ends.
 - What was read may be in the page cache only: the segment that new numbers build on is synced first.
 - Numbers that may have been given are not given again: when the newest segment is lost, as many are left out as it
   could have held.
@@ -48,7 +48,7 @@ def recover(disk: Disk, cursors: Sequence[CursorValue]) -> Recovered:
     found.highest = max([*kept, *numbers(names, "snap"), *aside, marked], default=0)
     unreadable = [number for number in kept if not read_header(disk, number, found)]
     newest = max(found.segments, default=0)
-    used = [number for number in unreadable if number < newest or _was_used(disk, number, cursors)]
+    used = [number for number in unreadable if number < newest or was_used(disk, number, cursors)]
     found.lost = max([*used, *aside, marked, newest]) - newest
     if found.lost == 1 and _passed(disk, newest + 1, cursors):
         found.lost = 0
@@ -77,6 +77,11 @@ def numbers(names: Iterable[str], kind: str) -> list[int]:
     return [int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name)) and match[2] == kind]
 
 
+def is_segment_file(name: str) -> bool:
+    """Whether a file name is that of a segment or of its snapshot."""
+    return _NUMBERED.fullmatch(name) is not None
+
+
 def read_header(disk: Disk, number: int, found: Recovered) -> bool:
     """Take over a segment; False when its header cannot be read."""
     name = segment_name(number)
@@ -102,7 +107,7 @@ def _size_of(disk: Disk, name: str) -> int:
         return 0
 
 
-def _was_used(disk: Disk, number: int, cursors: Sequence[CursorValue]) -> bool:
+def was_used(disk: Disk, number: int, cursors: Sequence[CursorValue]) -> bool:
     """Whether a newest segment without a readable header held entries: else a crash left it half made."""
     if any(cursor.durable.segment >= number for cursor in cursors):
         return True
@@ -134,6 +139,8 @@ def seal_predecessor(disk: Disk, found: Recovered) -> None:
         newest = found.segments[max(found.segments)]
         file = disk.open(segment_name(newest.header.id), write=True)
         file.truncate(newest.end)
+        for at in range(newest.sure, newest.end, _BLOCK):  # written anew: a sync that failed in an earlier process may
+            file.write([file.read(min(_BLOCK, newest.end - at), at)], at)  # have left it in the page cache only
         file.sync()
         file.close()
 

@@ -100,6 +100,7 @@ def _replay_segment(disk: Disk, segment: Segment, mark: int, limit: int | None, 
     if not sealed:
         stop = min([stop, *(start for start in holes if start >= mark)])
     stop = _take(reader, segment, None if sealed else mark, stop, limit, floor, found)
+    segment.sure = min(mark, stop)
     if not sealed:
         if _any_byte(reader, stop, segment.end):
             damage = Damage(segment.header.id, stop, segment.end, found.next_seq, 0, "tail unknown", acknowledged=False)

@@ -18,10 +18,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from shipper.errors import SpoolFailed
+from shipper.errors import DiskFull, SpoolFailed
 from shipper.spool.disk import Space
 
 SECTOR = 512
+_UNLIMITED = 1 << 50
 
 Survival = Literal["none", "all", "some"]
 
@@ -60,10 +61,22 @@ class Inode:
 
     def sync(self) -> None:
         """Make it durable."""
-        if self.sectors or self.sizes:
-            self.synced[:] = self.seen
-            self.sectors.clear()
-            self.sizes.clear()
+        self._settle(set(self.sectors))
+
+    def lose(self, rng: random.Random) -> None:
+        """A sync that failed: some sectors are durable, and the others count as written all the same."""
+        self._settle(_survivors(sorted(self.sectors), rng))
+
+    def _settle(self, sectors: set[int]) -> None:
+        if self.sizes:
+            del self.synced[len(self.seen) :]
+            self.synced.extend(bytes(len(self.seen) - len(self.synced)))
+        for sector in sectors:
+            start = sector * SECTOR
+            part = self.seen[start : start + SECTOR]
+            self.synced[start : start + len(part)] = part
+        self.sectors.clear()
+        self.sizes.clear()
 
     def cut(self, survival: Survival, rng: random.Random) -> "Inode":
         """The file after a power cut."""
@@ -117,10 +130,18 @@ class SimFile:
         self._inode = inode
         self._life = disk.life
         self.name = name
+        self._failed = False
+        """A sync failed: nobody may sync it again."""
 
     def write(self, parts: Sequence[bytes], offset: int) -> None:
         """See ``File``."""
         data = b"".join(parts)
+        grown = max(0, offset + len(data) - len(self._inode.seen))
+        self._disk.take(f"write to {self.name}", grown)
+        fault = self._disk.fault("write")
+        if fault:  # a short write, and then nothing
+            self._inode.write(data[: len(data) // 2], offset)
+            raise self._disk.refusal("write", self.name, fault)
         self._disk.step("write", self.name, self._life, lambda: self._inode.write(data, offset))
 
     def read(self, size: int, offset: int) -> bytes:
@@ -135,10 +156,18 @@ class SimFile:
 
     def sync(self) -> None:
         """See ``File``."""
+        assert not self._failed, f"{self.name}: its sync failed, what it held is gone; nobody may sync it again"
+        fault = self._disk.fault("sync")
+        if fault:
+            self._failed = True
+            self._inode.lose(self._disk.dice)
+            raise self._disk.refusal("sync", self.name, "EIO")  # for want of room, too
         self._disk.step("sync", self.name, self._life, self._inode.sync)
 
     def truncate(self, size: int) -> None:
         """See ``File``."""
+        if fault := self._disk.fault("truncate"):
+            raise self._disk.refusal("truncate", self.name, fault)
         self._disk.step("truncate", self.name, self._life, lambda: self._inode.resize(size))
 
     def close(self) -> None:
@@ -162,6 +191,12 @@ class SimDisk:
         """The step that crashed happens all the same, unsynced; a sync never does."""
         self.fail_at = 0
         """From this step on everything fails; 0: never."""
+        self.faults: dict[str, list[str]] = {}
+        """By kind of operation (create, write, sync, truncate, sync_folder): what the next ones give: "EIO", "ENOSPC",
+        or "" for nothing."""
+        self.dice = random.Random(0)
+        self.capacity = _UNLIMITED
+        """Bytes that the disk holds."""
         self.unreadable: dict[str, int] = {}
         """Files that give EIO, and from which offset on."""
         self.counts: Counter[str] = Counter()
@@ -178,6 +213,9 @@ class SimDisk:
         folder, base = self._find(name)
         if base in folder.seen:
             raise SpoolFailed(f"cannot make {name} of {size} bytes: File exists")
+        self.take(f"make {name}", size)
+        if fault := self.fault("create"):
+            raise self.refusal("create", name, fault)
         inode = Inode()
         life = self.life
 
@@ -243,11 +281,36 @@ class SimDisk:
             if not folder:
                 self._made = set(self.folders)
 
+        if fault := self.fault("sync_folder"):
+            raise self.refusal("sync_folder", folder, fault)
         self.step("sync_folder", folder, self.life, sync)
 
     def space(self) -> Space:
         """See ``Disk``."""
-        return Space(1 << 50, 1 << 50)
+        return Space(self.capacity, max(0, self.capacity - self.used))
+
+    @property
+    def used(self) -> int:
+        """Bytes that the files take."""
+        return sum(len(inode.seen) for folder in self.folders.values() for inode in folder.seen.values())
+
+    def take(self, doing: str, size: int) -> None:
+        """:raises DiskFull: so much more does not fit."""
+        if self.capacity < _UNLIMITED and size > self.capacity - self.used:
+            raise DiskFull(f"cannot {doing}: No space left on device")
+
+    def fault(self, kind: str) -> str:
+        """What the next operation of a kind is to give; "" for what it should."""
+        planned = self.faults.get(kind)
+        found = planned.pop(0) if planned else ""
+        self.counts[f"{kind} {found}"] += bool(found)
+        return found
+
+    def refusal(self, kind: str, name: str, fault: str) -> SpoolFailed:
+        """The error of a fault."""
+        if fault == "ENOSPC":
+            return DiskFull(f"cannot {kind} {name}: No space left on device")
+        return SpoolFailed(f"cannot {kind} {name}: Input/output error; check the disk")
 
     # What happens to it
 
@@ -279,6 +342,7 @@ class SimDisk:
     def power_cut(self, data: Survival, names: Survival, rng: random.Random) -> "SimDisk":
         """The disk after a power cut, as a new one; this one stays as it is."""
         after = SimDisk()
+        after.capacity = self.capacity
         cuts = self._cuts(names, rng)
         inodes: dict[int, Inode] = {}
         for path, folder in self.folders.items():
