@@ -145,16 +145,19 @@ async def test_more_connections_than_allowed_are_closed_and_the_others_stay() ->
 
 async def test_a_sender_that_never_reads_holds_up_nobody() -> None:
     intake = MemoryIntake()
-    async with collector(intake, ack_interval=0.02) as source:
-        async with RawSender(source.port) as deaf, RawSender(source.port) as other:
-            await deaf.hello()
-            await other.hello(stream=OTHER)
-            for number in range(1, 201):
-                await deaf.frames(number, [frame(number)])  # and reads no Ack
-            for number in range(1, 21):
-                await other.frames(number, [frame(number, stream=OTHER)])
-                await other.acked(number + 1)
-            await until(lambda: len(intake.numbers()) == 200)
+    async with (
+        collector(intake, ack_interval=0.02) as source,
+        RawSender(source.port) as deaf,
+        RawSender(source.port) as other,
+    ):
+        await deaf.hello()
+        await other.hello(stream=OTHER)
+        for number in range(1, 201):
+            await deaf.frames(number, [frame(number)])  # and reads no Ack
+        for number in range(1, 21):
+            await other.frames(number, [frame(number, stream=OTHER)])
+            await other.acked(number + 1)
+        await until(lambda: len(intake.numbers()) == 200)
 
 
 async def test_a_hello_and_silence_costs_nothing_and_is_kept_alive() -> None:
