@@ -89,6 +89,10 @@ class DiskFull(SpoolFailed):
     retriable = True
 
 
+class SpoolDenied(ShipperError):
+    """The user who asks may not read the spool."""
+
+
 class AdminError(ShipperError):
     """The admin port cannot be opened."""
 

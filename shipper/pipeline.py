@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from shipper.admin import Admin
 from shipper.config import Config
+from shipper.control import Control
 from shipper.errors import ShipperError, SinkUnavailable, SourceError, SpoolError
 from shipper.gauges import follow
 from shipper.log import get_logger
@@ -67,9 +68,9 @@ class Pipeline:
         self._error: ShipperError | None = None
         self.spool.on_damage = self._damaged
         self.spool.on_failure = self._fatal
-        self.pace = Pace(self.feeds, config.spool.max_bytes, lambda: self.spool.blocked)
+        self.pace = Pace(self.feeds, config.spool.max_bytes, lambda: self.spool.blocked, lambda: self.spool.disk_room)
         follow(self.metrics, self.spool, self.feeds, self.pace)
-        self.readiness = Readiness(self.metrics, spool_fill=self._fill)
+        self.readiness = Readiness(self.metrics, spool_fill=self._fill, blocked_by=lambda: self.spool.blocked_by)
         for name, feed in self.feeds.items():
             self.readiness.watch(
                 "sink", name, partial(getattr, feed, "backlog_bytes"), partial(getattr, feed, "cursor")
@@ -79,6 +80,7 @@ class Pipeline:
         self.readiness.guard(
             "spool", "writer", lambda: self.sources.writing and not self.spool.blocked, lambda: self.sources.settled
         )
+        self.control = Control(config.data_dir, {})
         self.manager = ServiceManager()
         self.admin = (
             Admin(config.admin.listen, self.metrics, self.readiness.check, partial(status, self))
@@ -133,6 +135,7 @@ class Pipeline:
         """
         if self.admin is not None:
             await self.admin.start()
+        await self.control.start()
         self.spool.start()
         for damage in self.spool.damages:
             self._damaged(damage)
@@ -177,6 +180,7 @@ class Pipeline:
         self._say_what_is_left()
         await _cancel(deliveries)
         self.stuck = self.sources.close()
+        await self.control.close()
         try:
             await self.spool.close()
         except SpoolError as error:

@@ -14,7 +14,7 @@ from shipper import lean
 from shipper.errors import ConfigError, ShipperError
 from shipper.version import VERSION
 
-_COMMANDS: Final = ("run", "check", "tokens", "demo")
+_COMMANDS: Final = ("run", "check", "spool", "tokens", "demo")
 _EPILOG: Final = """\
 example:
   shipper check agent.yaml && shipper run agent.yaml

@@ -7,7 +7,7 @@ reported once it is known which numbers are missing.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from shipper.batch import DeadLetter
 from shipper.errors import FrameError, SpoolFailed
@@ -16,11 +16,24 @@ from shipper.spool.body import BEFORE_ALL, Position, decode_body
 from shipper.spool.disk import Disk
 from shipper.spool.files import Damage, Segment, segment_name
 from shipper.spool.frame import Frame
-from shipper.spool.log import Log
 from shipper.spool.scan import SegmentReader
 from shipper.spool.segment import NUMBERED, Entry, EntryType
 
 _CACHE: Final = 4 * 1024 * 1024
+
+
+class Readable(Protocol):
+    """What a reader asks of a log."""
+
+    @property
+    def segments(self) -> dict[int, Segment]:
+        """By number. Replaced, never changed."""
+        ...
+
+    @property
+    def durable(self) -> Position:
+        """Nothing is read at or after it."""
+        ...
 
 
 class Recent:
@@ -64,7 +77,7 @@ class Read(NamedTuple):
 class Reader:
     """Steps through the spool from a position. Not thread-safe; blocking when it must read from disk."""
 
-    def __init__(self, disk: Disk, log: Log, recent: Recent, damaged: Callable[[Damage], None]) -> None:
+    def __init__(self, disk: Disk, log: Readable, recent: Recent, damaged: Callable[[Damage], None]) -> None:
         self._disk = disk
         self._log = log
         self._recent = recent

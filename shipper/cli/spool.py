@@ -1,0 +1,235 @@
+"""``shipper spool``: look into a spool, also while a process is at work in it, and repair one that is damaged."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from shipper.errors import ConfigError, SpoolLocked
+
+if TYPE_CHECKING:
+    from shipper.sinks.base import Gap
+    from shipper.spool.browse import Step
+    from shipper.spool.checks import Finding
+
+HELP = "Look into a spool: ls, verify, cat; repair a damaged one."
+
+_EPILOG = """\
+examples:
+  shipper spool ls agent.yaml                 # segments, sinks and what waits for them
+  shipper spool verify agent.yaml             # reads everything; exit code 1 when something is damaged
+  shipper spool cat --sink central agent.yaml | head
+  shipper spool repair --dry-run agent.yaml   # of a stopped process
+
+TARGET is a config file, or a data directory. ls, verify and cat change nothing and work while shipper runs.
+"""
+_TARGET: Final = "a config file (or a directory of them), or a data directory"
+_DEFAULT_MAX_BYTES: Final = 1 << 30
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = _EPILOG
+    actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
+
+    def action(name: str, text: str, example: str) -> argparse.ArgumentParser:
+        made = actions.add_parser(
+            name, help=text, description=text, epilog=f"example: shipper spool {example}", allow_abbrev=False
+        )
+        made.add_argument("target", metavar="TARGET", type=Path, help=_TARGET)
+        return made
+
+    ls = action("ls", "show segments, sinks and what waits for them", "ls agent.yaml")
+    verify = action("verify", "read everything and check every checksum", "verify /var/lib/shipper/agent")
+    cat = action("cat", "print the records as one JSON object a line", "cat --sink central agent.yaml | head")
+    repair = action("repair", "set aside what is damaged; the process must be stopped", "repair --dry-run agent.yaml")
+    for reading in (ls, verify):
+        reading.add_argument("--json", action="store_true", help="for programs")
+    cat.add_argument("--sink", metavar="NAME", help="only what this sink has not acknowledged")
+    cat.add_argument("--from", metavar="N", type=int, dest="first", help="from this sequence number on")
+    repair.add_argument("--dry-run", action="store_true", help="only say what would be done")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Do it; 1 when something is damaged.
+
+    :raises ConfigError: the target is no config and no data directory.
+    :raises ShipperError: the spool cannot be read, or repaired.
+    """
+    actions = {"ls": _ls, "verify": _verify, "cat": _cat, "repair": _repair}
+    return actions[args.action](_find(args.target), args)
+
+
+class _Target(NamedTuple):
+    """What the command line names."""
+
+    data_dir: Path
+    root: Path
+    """The spool's directory."""
+    max_bytes: int
+
+
+def _find(path: Path) -> _Target:
+    """:raises ConfigError: there is no spool."""
+    if not path.is_dir():
+        if not os.path.lexists(path):
+            raise ConfigError([f"{path}: no such file or directory; name a config file or a data directory"])
+        return _configured(path)
+    try:
+        names = set(os.listdir(path))
+    except PermissionError as error:
+        raise ConfigError([f"{path}: permission denied; call this as the user of the spool, or as root"]) from error
+    if "spool" in names:
+        return _Target(path, path / "spool", _DEFAULT_MAX_BYTES)
+    if "stream" in names or any(name.endswith(".seg") for name in names):
+        return _Target(path.absolute().parent, path, _DEFAULT_MAX_BYTES)
+    if any(name.endswith((".yaml", ".yml")) for name in names):
+        return _configured(path)
+    raise ConfigError([f"{path}: no data directory of shipper: it holds no spool"])
+
+
+def _configured(path: Path) -> _Target:
+    from shipper import config
+
+    loaded = config.load([path])
+    root = loaded.data_dir / "spool"
+    if not os.path.lexists(root):
+        raise ConfigError([f"{path}: its data_dir {loaded.data_dir} holds no spool; nothing ran with it yet"])
+    return _Target(loaded.data_dir, root, int(loaded.spool.max_bytes))
+
+
+def _ls(target: _Target, args: argparse.Namespace) -> int:
+    from shipper.cli.spool_listing import listing, table
+    from shipper.control import is_running
+    from shipper.spool.inspect import LookingDisk, look
+
+    disk = LookingDisk(target.root)
+    running = is_running(target.data_dir)
+    facts = listing(disk, look(disk), str(target.data_dir), running=running)
+    _print(_json(facts) if args.json else table(facts))
+    return 0
+
+
+def _verify(target: _Target, args: argparse.Namespace) -> int:
+    from shipper.cli.spool_listing import amount
+    from shipper.control import is_running
+    from shipper.spool.inspect import LookingDisk
+    from shipper.spool.verify import Verifier
+
+    verifier = Verifier(LookingDisk(target.root), live=is_running(target.data_dir))
+    damaged = 0
+    for finding in verifier.run():
+        damaged += finding.kind == "damaged"
+        _print(_json(_facts(finding)) if args.json else f"{_words(finding)}\n")
+    totals = verifier.totals
+    checked = (
+        f"{totals.segments} segments ({amount(totals.bytes)}, {totals.frames} frames), {totals.cursors} cursors, "
+        f"{totals.dead_letters} dead letters"
+    )
+    if not args.json:
+        places = f"{damaged} place{'s' * (damaged != 1)} damaged; 'shipper spool repair' sets that aside"
+        _print(f"{checked}: {places if damaged else 'sound'}\n")
+    return 1 if damaged else 0
+
+
+def _cat(target: _Target, args: argparse.Namespace) -> int:
+    from shipper.sinks.base import Gap
+    from shipper.sinks.flat import Refusal, lines_of
+    from shipper.spool.browse import browse, cursor_of, start_of
+    from shipper.spool.inspect import LookingDisk, look
+
+    disk = LookingDisk(target.root)
+    view = look(disk)
+    position, seq = start_of(view, args.first or 0)
+    if args.sink is not None:
+        cursor = cursor_of(view, args.sink)
+        if cursor.seq > (args.first or 0):
+            position, seq = cursor.position, cursor.seq
+    unreadable = False
+    for step in browse(disk, view, position, seq):
+        if step.item is not None and step.item.next <= (args.first or 0):
+            continue
+        if step.item is None or isinstance(step.item.body, Gap):
+            unreadable = unreadable or step.damage is not None
+            gap = step.item.body if step.item is not None and isinstance(step.item.body, Gap) else None
+            _complain(_gap_words(step, gap))
+            continue
+        refusals: list[Refusal] = []
+        lines = lines_of(step.item, identity=True, read_at=True, refusals=refusals)
+        for refusal in refusals:
+            unreadable = True
+            _complain(refusal.reason)
+        sys.stdout.buffer.write(b"".join(lines))
+    sys.stdout.buffer.flush()
+    return 1 if unreadable else 0
+
+
+def _repair(target: _Target, args: argparse.Namespace) -> int:
+    from shipper.spool.disk import RealDisk
+    from shipper.spool.inspect import LookingDisk
+    from shipper.spool.repair import repair, to_repair
+
+    findings: list[Finding] = []
+    if args.dry_run:
+        findings = to_repair(LookingDisk(target.root))
+    else:
+        disk = RealDisk(target.root)
+        try:
+            disk.lock()
+        except SpoolLocked as error:
+            raise SpoolLocked(f"a process has {target.data_dir} open; stop it, then repair") from error
+        try:
+            repair(disk, target.max_bytes, findings.append)
+        finally:
+            disk.unlock()
+    for finding in findings:
+        _print(f"{_words(finding)}\n")
+    if not findings:
+        _print("nothing is damaged\n")
+    elif args.dry_run:
+        _print(f"{len(findings)} would be set aside under {target.root}/quarantine\n")
+    else:
+        _print(f"{len(findings)} set aside under {target.root}/quarantine\n")
+    return 0
+
+
+def _words(finding: "Finding") -> str:
+    """One line for people."""
+    place = finding.file if finding.end == finding.start else f"{finding.file}, bytes {finding.start} to {finding.end}"
+    lost = f"; sequence number{'s' * (' ' in finding.numbers)} {finding.numbers} lost" if finding.numbers else ""
+    known = "; known: reported and set aside before" if finding.kind == "known" else ""
+    return f"{place}: {finding.what}{lost}{known}"
+
+
+def _facts(finding: "Finding") -> dict[str, Any]:
+    facts = {"kind": finding.kind, "file": finding.file, "start": finding.start, "end": finding.end}
+    lost = {"first": finding.first, "last": finding.last if finding.last > 0 else None} if finding.numbers else {}
+    return facts | {"what": finding.what} | lost
+
+
+def _gap_words(step: "Step", gap: "Gap | None") -> str:
+    damage = step.damage
+    place = f" ({damage.segment:020d}.seg, bytes {damage.start} to {damage.end}: {damage.reason})" if damage else ""
+    if gap is None:
+        return f"damaged, and no frame is missing{place}"
+    numbers = f"frame {gap.first} is" if gap.first == gap.last else f"frames {gap.first} to {gap.last} are"
+    if step.passed:
+        return f"{numbers} delivered and removed meanwhile"
+    return f"{numbers} missing: {gap.reason}{place}"
+
+
+def _complain(text: str) -> None:
+    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    sys.stdout.flush()
+    sys.stderr.write(f"shipper: {shown}\n")
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text)
+
+
+def _json(facts: dict[str, Any]) -> str:
+    import orjson
+
+    return orjson.dumps(facts).decode() + "\n"
