@@ -77,6 +77,7 @@ def replay(disk: Disk, cursors: Sequence[CursorValue], found: Recovered) -> None
             after = limit or found.next_seq
             _report(found, Damage(number, HEADER_SIZE, segment.end, found.next_seq, after - 1, str(error)), limit)
             found.lost += limit is None
+            segment.sure = segment.end  # nothing of it is built upon
     for _epoch, first in found.snapshot.epochs:
         found.next_seq = max(found.next_seq, first)
 
