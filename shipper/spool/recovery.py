@@ -82,11 +82,6 @@ def is_segment_file(name: str) -> bool:
     return _NUMBERED.fullmatch(name) is not None
 
 
-def is_segment_file(name: str) -> bool:
-    """Whether a file name is that of a segment or of its snapshot."""
-    return _NUMBERED.fullmatch(name) is not None
-
-
 def read_header(disk: Disk, number: int, found: Recovered) -> bool:
     """Take over a segment; False when its header cannot be read."""
     name = segment_name(number)
