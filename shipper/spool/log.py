@@ -47,7 +47,7 @@ from shipper.spool.segment import (
     EntryType,
     SegmentHeader,
 )
-from shipper.spool.upstream import judge, mark_after
+from shipper.spool.upstream import judge, mark_after, outdated, renew
 from shipper.units import Share
 
 NOTHING: Final = Share("0%")
@@ -207,7 +207,8 @@ class Log:
             self.next_seq += numbered
         self._group.changes.append(draft.state)
         if upstream is not None:
-            self._marks[upstream.stream] = self._group.moved[upstream.stream] = mark_after(upstream, draft.gap)
+            self._group.moved[upstream.stream] = mark_after(upstream, draft.gap)
+            renew(self._marks, upstream.stream, self._group.moved[upstream.stream])
 
     def _flush(self, outcomes: Sequence[Outcome]) -> None:
         """Write and sync the group, take over what it changed, and let readers see it."""
@@ -282,7 +283,11 @@ class Log:
     def _begin(self, size: int, *, notes: bool) -> None:
         self._last_id += 1
         cursors = {name: cursor.value for name, cursor in self.cursors.items()}
-        snapshot = Snapshot(self.state, self.held, cursors, self._epochs)
+        for stream in outdated(self._marks):
+            del self._marks[stream]
+            self.held.pop(stream, None)
+        held = {stream: self.held[stream] for stream in self._marks if stream in self.held}
+        snapshot = Snapshot(self.state, held, cursors, self._epochs)
         header = SegmentHeader(self._last_id, new_salt(), size, self.stream, self.next_seq, self.epoch)
         segment, file = create_segment(self._disk, header, snapshot)
         self.segments = {**self.segments, self._last_id: segment}

@@ -15,6 +15,7 @@ from shipper.spool.disk import Disk
 from shipper.spool.files import ENDED_KEY, Damage, Segment, read_snapshot, segment_name
 from shipper.spool.scan import SegmentReader
 from shipper.spool.segment import CONTINUED, HEADER_SIZE, Entry, EntryType
+from shipper.spool.upstream import renew
 
 _BLOCK: Final = 1024 * 1024
 
@@ -218,4 +219,4 @@ def apply(entry: Entry, snapshot: Snapshot) -> None:
         else:
             snapshot.state[key] = value
     if body.upstream is not None:
-        snapshot.marks[body.upstream[0]] = body.upstream[1]
+        renew(snapshot.marks, *body.upstream)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pytest
 from support.simdisk import SimDisk
 from support.spool_model import frame_of, letter_of, upstream_frame
 
@@ -93,6 +94,32 @@ def test_of_a_gap_that_reaches_back_only_the_rest_is_lost() -> None:
     assert isinstance(gap, Gap)
     assert gap.records == -1
     assert store.log.held[OTHER].next == 4
+
+
+def test_of_too_many_upstream_streams_those_go_that_have_sent_nothing_for_longest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shipper.spool.upstream.STREAMS_KEPT", 3)
+    disk = SimDisk()
+    store = store_on(disk)
+
+    def send(*streams: int) -> None:
+        for at in streams:
+            stream = bytes([at]) * 16
+            mark = store.log.held.get(stream)
+            seq = mark.next if mark else 0
+            upstream = Upstream(stream, seq, 1, bytes(16), seq, 0)
+            store.commit([EntryDraft([upstream_frame(stream, seq, seq, 10)], upstream=upstream)])
+
+    send(1, 2, 3, 4, 1, 2)
+    assert len(store.log.held) == 4
+    store.log.roll()
+    assert sorted(stream[0] for stream in store.log.held) == [1, 2, 4]
+    send(4, 5)
+    store.close()
+    store = store_on(disk)
+    assert sorted(stream[0] for stream in store.log.held) == [2, 4, 5]
+    assert store.log.held[bytes([4]) * 16].next == 2
 
 
 def test_a_note_takes_no_number() -> None:
