@@ -43,6 +43,8 @@ _STATUS: Final = {
 }
 _TICKS: Final = 5
 """The connections are looked at so often within one ``ack_interval``."""
+_SLICE: Final = 16
+"""Connections that are looked at in one go."""
 _LAST_WORD: Final = 5.0
 """Seconds that a sender has to take the reason for its end."""
 
@@ -138,11 +140,14 @@ class GrpcSource(Source):
 
     async def _tick(self) -> None:
         due = time.monotonic() - self.ack_interval * (_TICKS - 2) / _TICKS
-        for stream, session in list(self._sessions.items()):
+        for number, (stream, session) in enumerate(list(self._sessions.items()), 1):
             if session.finished.is_set():
-                del self._sessions[stream]
+                if self._sessions.get(stream) is session:
+                    del self._sessions[stream]
             else:
                 session.tick(due)
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)  # a thousand Acks at once would hold up everybody else's
         await self._wire.tick()
         if self._tokens is not None and self._tokens.refresh():
             for visitor, session in self._visitors.values():

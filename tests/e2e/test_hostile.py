@@ -3,8 +3,10 @@ agent that does is served all the while, and no secret shows anywhere.
 """
 
 import json
+import resource
 import socket
 import urllib.request
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -206,6 +208,49 @@ def test_no_secret_shows_anywhere(site: Site, tmp_path: Path, monkeypatch: pytes
     for secret in (SECRET, site.token, *keys):
         for text in shown:
             assert not [secret for at in range(len(secret) - 11) if secret[at : at + 12] in text], text
+
+
+@pytest.mark.parametrize("words", [b"", PREFACE], ids=["silent", "http2"])
+def test_ten_thousand_idle_connections_cost_less_than_200_mib_and_harm_nobody(
+    tmp_path: Path, words: bytes, request: pytest.FixtureRequest
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    request.addfinalizer(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)))
+    port = free_port()
+    collector = Node(
+        tmp_path,
+        "collector",
+        f"data_dir: {tmp_path}/data\nsources: {{edge: {{type: grpc, listen: '127.0.0.1:{port}'}}}}\n"
+        f"sinks: {{archive: {{type: file, path: '{tmp_path}/out.ndjson'}}}}\n",
+    )
+    agent = Node(
+        tmp_path,
+        "agent",
+        f"data_dir: {tmp_path}/agent.data\nsources: {{app: {{type: file, include: ['{tmp_path}/*.txt']}}}}\n"
+        f"sinks: {{central: {{type: grpc, addresses: ['127.0.0.1:{port}']}}}}\n",
+    )
+    for node in (collector, agent):
+        node.start()
+    wait_for(lambda: agent.up and collector.up, "both are up")
+    with ExitStack() as peers:
+        for _ in range(min(10_000, hard - 500)):
+            peer = peers.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+            with suppress(OSError):  # beyond max_connections they are closed
+                peer.sendall(words)
+        (tmp_path / "a.txt").write_text("unharmed\n")
+        wait_for((tmp_path / "out.ndjson").exists, "the agent's line")
+        assert memory(collector, "VmHWM") <= 200
+    wait_for(lambda: len(list(Path(f"/proc/{collector.process.pid}/fd").iterdir())) < 64, "the connections are gone")
+    peak = memory(collector, "VmHWM")
+    wait_for(lambda: memory(collector, "VmRSS") < peak - 10, "memory is given back")
+    assert collector.stop() == 0
+
+
+def memory(node: Node, field: str) -> int:
+    """A figure of /proc/PID/status in MiB."""
+    lines = Path(f"/proc/{node.process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith(field))
 
 
 def get(port: int, path: str) -> str:
