@@ -7,6 +7,7 @@ from shipper.metric_table import BLOCKS
 from shipper.metrics import Registry
 from shipper.pace import Pace
 from shipper.process import follow_process
+from shipper.spool.room import THE_DISK
 from shipper.spool.spool import Spool
 from shipper.spool.subscription import Subscription
 from shipper.version import VERSION
@@ -32,16 +33,20 @@ def follow(metrics: Registry, spool: Spool, feeds: Mapping[str, Subscription], p
             "shipper_sink_oldest_unacked_seconds", partial(getattr, feed, "oldest_unacked_seconds"), sink=name
         )
         metrics.gauge_function("shipper_sink_drained_in_seconds", partial(pace.drained_in, name), sink=name)
+    metrics.before_render(partial(_show_removed, metrics, spool, set()))
     follow_process(metrics)
 
 
-def blocked_by(spool: Spool) -> str | None:
-    """Why the spool takes nothing now: one of ``BLOCKS``; None while it does."""
-    if not spool.blocked:
-        return None
-    word = str(getattr(spool, "blocked_by", None) or "max_bytes")
-    return word if word in BLOCKS else "disk_full"
+def _show_removed(metrics: Registry, spool: Spool, shown: set[str]) -> None:
+    """One child for each sink that the config no longer has; ``shown``: those that have one."""
+    removed: Mapping[str, int] = getattr(spool, "removed_sinks", {})
+    for name in shown - removed.keys():
+        metrics.remove("shipper_sink_removed_bytes", sink=name)
+    for name, size in removed.items():
+        metrics.gauge("shipper_sink_removed_bytes", sink=name).set(size)
+    shown.clear()
+    shown.update(removed)
 
 
 def _is_blocked_by(spool: Spool, reason: str) -> bool:
-    return blocked_by(spool) == reason
+    return ("disk_full" if spool.blocked_by == THE_DISK else spool.blocked_by) == reason

@@ -104,6 +104,7 @@ class Registry:
     def __init__(self) -> None:
         self._children: dict[str, dict[_Labels, Counter | Gauge | Histogram]] = {name: {} for name in TABLE}
         self._lock = threading.Lock()
+        self._refreshes: list[Callable[[], None]] = []
         for reason in LOSSES:
             self.counter("shipper_lost_bytes_total", reason=reason)
 
@@ -126,6 +127,10 @@ class Registry:
         """A counter that somebody else keeps (the system, a library); ``function`` as in ``gauge_function``."""
         self._child(Gauge, name, "counter", labels, Gauge).follow(function)
 
+    def before_render(self, refresh: Callable[[], None]) -> None:
+        """Have ``refresh`` called first whenever everything is shown: for children that come and go."""
+        self._refreshes.append(refresh)
+
     def histogram(self, name: str, buckets: Sequence[float], /, **labels: str) -> Histogram:
         """The histogram with these labels; ``buckets`` (upper bounds, ascending) count at the first call."""
         if list(buckets) != sorted(set(buckets)):
@@ -146,6 +151,8 @@ class Registry:
 
     def render(self) -> str:
         """Everything, in the order of the table."""
+        for refresh in self._refreshes:
+            refresh()
         with self._lock:
             families = [(name, list(children.items())) for name, children in self._children.items() if children]
         lines: list[str] = []

@@ -1,8 +1,9 @@
 """Time to full and time to drain, from how fast backlogs grew or shrank in the last minutes.
 
 A backlog is the bytes behind a sink's cursor. Its change over ``WINDOW`` says at what pace it grows (what came in
-faster than the sink acknowledged) or shrinks. The spool is full when the largest backlog is as large as the spool: what
-is behind every cursor is reclaimed. All times are of a monotonic clock, which stands still while a machine sleeps.
+faster than the sink acknowledged) or shrinks. The spool is full when the largest backlog is as large as the spool (what
+is behind every cursor is reclaimed), or when the disk has no more room for it. All times are of a monotonic clock,
+which stands still while a machine sleeps.
 """
 
 import asyncio
@@ -65,14 +66,16 @@ class Pace:
         backlogs: Mapping[str, Backlog],
         max_bytes: int,
         blocked: Callable[[], bool],
+        disk_room: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``blocked``: the spool takes nothing now."""
+        """``blocked``: the spool takes nothing now. ``disk_room``: bytes that it may still take of the disk."""
         self.loop_lag = 0.0
         """Seconds that the event loop came late to the last look."""
         self._backlogs = backlogs
         self._max_bytes = max_bytes
         self._blocked = blocked
+        self._disk_room = disk_room
         self._clock = clock
         self._held = Trend()
         self._trends = {name: Trend() for name in backlogs}
@@ -97,7 +100,9 @@ class Pace:
         if self._blocked():
             return 0.0
         rate = self._held.rate
-        return max(0.0, self._max_bytes - self._largest()) / rate if rate > 0 else math.inf
+        if rate <= 0:
+            return math.inf
+        return max(0, min(self._max_bytes - self._largest(), self._disk_room())) / rate
 
     def drained_in(self, sink: str) -> float:
         """Seconds until that sink has caught up; 0 when it has, infinite while its backlog does not shrink."""

@@ -69,11 +69,15 @@ class Readiness:
         registry: Registry,
         *,
         spool_fill: Callable[[], float] = lambda: 0.0,
+        blocked_by: Callable[[], str | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``spool_fill`` is the used share of the spool, 0 to 1; ``clock`` counts seconds and never goes back."""
+        """``spool_fill`` is the used share of the spool, 0 to 1; ``blocked_by`` says why it takes nothing, while it
+        does not; ``clock`` counts seconds and never goes back.
+        """
         self._gauge = registry.gauge("shipper_ready")
         self._fill = spool_fill
+        self._blocked_by = blocked_by
         self._clock = clock
         self._watches: dict[tuple[str, str], _Watch] = {}
         self._guards: dict[tuple[str, str], _Watch] = {}
@@ -130,8 +134,10 @@ class Readiness:
         """The answer, and what to show: ``reasons`` (empty when ready), then the numbers behind them."""
         now = self._clock()
         reasons = [f"source {name} stopped: {reason}" for name, reason in self._dead.items()]
-        fill = self._fill()
-        if fill >= FULL:
+        fill, blocked_by = self._fill(), self._blocked_by()
+        if blocked_by is not None:
+            reasons.append(f"the spool takes nothing more and the sources do not read: no room ({blocked_by})")
+        elif fill >= FULL:
             reasons.append(f"the spool is {fill:.0%} full; at 100% the sources stop reading")
         places: dict[str, dict[str, dict[str, Any]]] = {}
         for (kind, name), watch in self._watches.items():

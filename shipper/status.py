@@ -4,7 +4,6 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from shipper.gauges import blocked_by
 from shipper.version import VERSION
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def status(pipeline: "Pipeline") -> dict[str, Any]:
             "used_bytes": spool.used,
             "max_bytes": int(spool.max_bytes),
             "full": spool.blocked,
-            "blocked_by": blocked_by(spool),
+            "blocked_by": spool.blocked_by,
             "full_in_seconds": _seconds(pipeline.pace.full_in()),
             "upstream_streams": len(spool.marks),
             "damages": [

@@ -204,3 +204,11 @@ def test_a_counter_that_the_system_keeps_is_asked_and_rendered_as_a_counter() ->
     assert "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total 1.5\n" in registry.render()
     with pytest.raises(ValueError, match="is a counter, not a gauge"):
         registry.gauge_function("process_cpu_seconds_total", lambda: 1.5)
+
+
+def test_children_that_come_and_go_are_brought_up_to_date_before_anybody_sees_them() -> None:
+    registry = Registry()
+    sizes = iter((1, 2))
+    registry.before_render(lambda: registry.gauge("shipper_sink_removed_bytes", sink="old").set(next(sizes)))
+    assert 'shipper_sink_removed_bytes{sink="old"} 1\n' in registry.render()
+    assert 'shipper_sink_removed_bytes{sink="old"} 2\n' in registry.render()

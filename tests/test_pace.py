@@ -23,8 +23,15 @@ class _Node:
     def __init__(self) -> None:
         self.now = 1000.0
         self.blocked = False
+        self.disk_room = 10**12
         self.fast, self.slow = _Feed(), _Feed()
-        self.pace = Pace({"fast": self.fast, "slow": self.slow}, 100 * MB, lambda: self.blocked, lambda: self.now)
+        self.pace = Pace(
+            {"fast": self.fast, "slow": self.slow},
+            100 * MB,
+            lambda: self.blocked,
+            lambda: self.disk_room,
+            lambda: self.now,
+        )
         self.pace.look()
 
     def run(self, seconds: float, slow: float = 0.0) -> None:
@@ -85,6 +92,13 @@ def test_a_spool_that_is_blocked_is_full() -> None:
     node.run(10, slow=MB)
     node.blocked = True
     assert node.pace.full_in() == 0
+
+
+def test_a_disk_with_less_room_than_the_spool_is_full_first() -> None:
+    node = _Node()
+    node.run(40, slow=MB)
+    node.disk_room = 12 * MB
+    assert node.pace.full_in() == 12
 
 
 def test_a_backlog_larger_than_the_limit_is_full_and_not_negative() -> None:

@@ -23,7 +23,10 @@ class _Pipeline:
         self.cursor = 0
         self.fill = 0.0
         self.registry = Registry()
-        self.readiness = Readiness(self.registry, spool_fill=lambda: self.fill, clock=lambda: self.now)
+        self.blocked_by: str | None = None
+        self.readiness = Readiness(
+            self.registry, spool_fill=lambda: self.fill, blocked_by=lambda: self.blocked_by, clock=lambda: self.now
+        )
         self.readiness.watch("sink", "central", lambda: self.pending, lambda: self.cursor)
 
     def after(self, seconds: float) -> tuple[bool, list[str]]:
@@ -48,6 +51,17 @@ def test_it_is_red_when_bytes_wait_and_nothing_was_acknowledged_for_a_while(pipe
     assert pipeline.after(0)[0]
     assert pipeline.after(STALL - 1)[0]
     assert pipeline.after(1) == (False, ["sink central: 4096 bytes wait and none was acknowledged for 30 s"])
+
+
+def test_a_spool_without_room_is_red_and_says_what_there_is_no_room_for(pipeline: _Pipeline) -> None:
+    """A disk that others filled is no full spool."""
+    pipeline.blocked_by, pipeline.fill = "min_free", 1.0
+    assert pipeline.after(0) == (
+        False,
+        ["the spool takes nothing more and the sources do not read: no room (min_free)"],
+    )
+    pipeline.blocked_by, pipeline.fill = None, 0.1
+    assert pipeline.after(0)[0]
 
 
 def test_one_acknowledgement_makes_it_ready_again(pipeline: _Pipeline) -> None:

@@ -79,6 +79,7 @@ class Spool:
         self.incarnation: Final = self._log.incarnation
         self.max_frame: Final = self._log.max_frame
         self.max_bytes: Final = max_bytes
+        self._min_free: Final = min_free
         self.damages: Final = list(self._log.damages)
         """What was found damaged at the start, and since."""
         self.on_damage: Callable[[Damage], None] = lambda _damage: None
@@ -142,6 +143,12 @@ class Spool:
     def blocked_by(self) -> str | None:
         """What there is no room for, for people: "max_bytes", "min_free" or "the disk is full"; None: nothing."""
         return self._blocked_by
+
+    @property
+    def disk_room(self) -> int:
+        """Bytes that the disk has beyond ``min_free``. :raises SpoolFailed: the disk refused."""
+        space = self._disk.space()
+        return max(0, space.free - self._min_free.of(space.total))
 
     @property
     def dead_letter_room(self) -> int:
