@@ -147,6 +147,15 @@ def test_every_alert_says_what_happened_and_what_to_do(rule: dict[str, Any]) -> 
     assert rule["labels"]["severity"] in {"critical", "warning", "info"}
 
 
+def test_the_guide_lists_the_alerts() -> None:
+    guide = (DEPLOY.parent / "docs" / "guide" / "operations.md").read_text()
+    for rule in ALERTS:
+        expression = " ".join(rule["expr"].split())
+        duration = f" for {rule['for']}" if "for" in rule else ""
+        assert f"| {rule['alert']} | `{expression}`{duration} | {rule['labels']['severity']} |" in guide
+    assert re.findall(r"^\| (Shipper\w+) ", guide, re.MULTILINE) == [rule["alert"] for rule in ALERTS]
+
+
 @pytest.mark.parametrize("expression", [*QUERIES, *(rule["expr"] for rule in ALERTS)])
 def test_every_metric_in_a_query_or_rule_is_one_of_shipper(expression: str) -> None:
     names = NAME.findall(expression)
