@@ -93,10 +93,16 @@ TABLE: Final[dict[str, Metric]] = {
     "shipper_sink_removed_bytes": Metric(
         "gauge", ("sink",), "Bytes that wait for a sink that the config no longer has; shipper spool forget drops them."
     ),
+    "shipper_sink_dropped_frames_total": Metric(
+        "counter",
+        ("sink", "reason"),
+        "Frames that the spool gave up and this sink alone did not get; the reason is drop_oldest or sink_removed.",
+    ),
+    "shipper_sink_dropped_records_total": Metric("counter", ("sink", "reason"), "Records in those frames."),
     "shipper_sink_retries_total": Metric(
         "counter",
         ("sink", "reason"),
-        "Attempts to connect or to send that failed; the reason is unavailable, refused or crashed.",
+        "Attempts to connect or to send that failed; the reason is unavailable, refused, disowned or crashed.",
     ),
     "shipper_sink_alarms_total": Metric(
         "counter", ("sink", "kind"), "Findings at the sink that somebody should look at; the log says more."

@@ -17,6 +17,7 @@ from shipper.control import Control
 from shipper.errors import ShipperError, SinkUnavailable, SourceError, SpoolError
 from shipper.gauges import follow
 from shipper.log import get_logger
+from shipper.losses import Losses, limits
 from shipper.metrics import Registry
 from shipper.notify import ServiceManager
 from shipper.pace import Pace
@@ -58,6 +59,7 @@ class Pipeline:
             config.dead_letters.max_bytes,
             list(config.sinks),
             config.spool.min_free,
+            limits=limits(config.sinks),
         )
         self.feeds = {name: self.spool.subscribe(name) for name in config.sinks}
         self.deliveries = {name: self._delivery(name) for name in config.sinks}
@@ -68,6 +70,7 @@ class Pipeline:
         self._error: ShipperError | None = None
         self.spool.on_damage = self._damaged
         self.spool.on_failure = self._fatal
+        self.spool.upkeep.on_dropped = Losses(self.metrics, self.spool, config.sinks).dropped
         self.pace = Pace(self.feeds, config.spool.max_bytes, lambda: self.spool.blocked, lambda: self.spool.disk_room)
         follow(self.metrics, self.spool, self.feeds, self.pace)
         self.readiness = Readiness(self.metrics, spool_fill=self._fill, blocked_by=lambda: self.spool.blocked_by)

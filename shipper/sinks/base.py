@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -67,6 +67,11 @@ class Outlet(Protocol):
     @property
     def incarnation(self) -> bytes:
         """Random, new with each epoch."""
+        ...
+
+    @property
+    def home(self) -> bytes:
+        """The stream id that this spool began with: its numbers are unique under it, whatever ``stream`` becomes."""
         ...
 
     @property
@@ -162,6 +167,24 @@ class Sink(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True):
     """Only records that meet this condition."""
     backoff: Backoff = msgspec.field(default_factory=Backoff)
     breaker: Breaker = msgspec.field(default_factory=Breaker)
+    when_full: Literal["block", "drop_oldest"] = "block"
+    """What this sink does to the others when the spool is full and it has not taken its oldest records: hold all up
+    until there is room again, or give up its own oldest records, which are counted and lost to this sink alone."""
+    max_backlog: ByteSize | None = None
+    """With ``when_full: drop_oldest``: at most so many bytes of the spool may wait for this sink, also while there is
+    room; without it as many as fit."""
+
+    def __post_init__(self) -> None:
+        """:raises ValueError: the settings contradict each other."""
+        if self.max_backlog is None:
+            return
+        if self.when_full == "block":
+            raise ValueError(
+                "max_backlog bounds what this sink may hold back, so records beyond it must go somewhere: add "
+                "'when_full: drop_oldest' to lose the oldest ones, or remove max_backlog to lose none"
+            )
+        if self.max_backlog < 1:
+            raise ValueError(f"max_backlog is {self.max_backlog}, expected at least 1 byte")
 
     def setup(self) -> None:
         """Check the config beyond its types. A ValueError here is a config error at the sink's line."""

@@ -9,8 +9,9 @@ The rules
   Only a SpoolError does: then nothing can be acknowledged any more.
 - The cursor moves by ``acked`` alone, and only to the end of an item that was handed to the sink.
 - A group is read when the one before it was taken: what waits for a slow sink waits on disk.
-- An attempt succeeded if the sink acknowledged something or stayed connected for longer than the longest backoff.
-- After a failure the log says "connected" once something is acknowledged, or nothing waits: to connect proves little.
+- A sink whose far side knows another history of the stream makes the spool take a new stream id; every sink then
+  connects again, to go on under that id from its own cursor.
+- What an attempt's end means is judged in attempts.py.
 """
 
 import asyncio
@@ -21,11 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from shipper.batch import Labels
-from shipper.errors import ShipperError, SinkError, SinkUnavailable, SpoolError
+from shipper.errors import SinkError, SinkUnavailable, SpoolError, StreamDisowned
 from shipper.log import get_logger
-from shipper.sinks.backoff import Delays
+from shipper.sinks.attempts import Attempts
 from shipper.sinks.base import Item, Sink
-from shipper.sinks.breaker import BreakerState, CircuitBreaker
 from shipper.sinks.feed import Feed, Home
 from shipper.sinks.flat import refuse
 from shipper.sinks.meter import Meter
@@ -65,8 +65,6 @@ class Delivery:
         self.once = once
         self.up = False
         """Connected now."""
-        self.state = "not connected yet"
-        """For people: ``connected``, ``retrying: REASON``, ``open: REASON``."""
         self.last_ack_monotonic: float | None = None
         """When the cursor moved last, by the delivery's clock."""
         self._sink = sink
@@ -75,13 +73,11 @@ class Delivery:
         self._clock = clock
         self._log = get_logger(f"sink/{name}")
         self._thinner = _thinner(sink.where)
-        self._delays = Delays(sink.backoff, uniform)
-        self._breaker = CircuitBreaker(sink.breaker, clock)
         self._meter = Meter(name, metrics, clock)
+        self._attempts = Attempts(sink, self._meter, self._log, clock, uniform)
         self._refusals = Refusals(name, spool, self._meter, self._log)
-        self._progress = False
-        self._away_since: float | None = None
-        """When the failure came since which the log has not said "connected"."""
+        self._stream = b""
+        """The stream id of the attempt."""
         self._moved = asyncio.Event()
 
     # What the sink sees (Outlet)
@@ -90,6 +86,11 @@ class Delivery:
     def stream(self) -> bytes:
         """The stream id of this hop."""
         return self._spool.stream
+
+    @property
+    def home(self) -> bytes:
+        """The stream id that the numbers began under."""
+        return self._spool.home
 
     @property
     def epoch(self) -> int:
@@ -129,10 +130,7 @@ class Delivery:
             return
         self._feed.ack(reached, crc)
         self.last_ack_monotonic = self._clock()
-        if not self._progress:
-            self._succeeded()
-        if self._away_since is not None:
-            self._say_connected()
+        self._attempts.acknowledged(self._feed.cursor, self._waiting)
         self._moved.set()
 
     async def refuse(self, item: Item, index: int, raw: bytes, reason: str) -> None:
@@ -146,6 +144,16 @@ class Delivery:
         self._log.error(message, **fields)
 
     # What the pipeline sees
+
+    @property
+    def state(self) -> str:
+        """For people: ``connected``, ``retrying: REASON``, ``open: REASON``."""
+        return self._attempts.state
+
+    @property
+    def _waiting(self) -> int:
+        """Frames that the sink has not acknowledged."""
+        return self._spool.next_seq - self._feed.cursor
 
     @property
     def caught_up(self) -> bool:
@@ -164,10 +172,8 @@ class Delivery:
         :raises SpoolError: the spool failed; nothing can be delivered or acknowledged any more.
         """
         while True:
-            began = self._clock()
-            self._breaker.attempt()
-            self._meter.breaker(self._breaker.state)
-            self._progress = False
+            self._attempts.begin()
+            self._stream = self._spool.stream
             failure: Exception
             try:
                 await self._attempt()
@@ -179,14 +185,20 @@ class Delivery:
                 self.up = False
                 self._meter.up(False)
                 await self._close()
-            await asyncio.sleep(self._judge(failure, self._clock() - began))
+            if self._stream != self._spool.stream and not isinstance(failure, StreamDisowned):
+                continue  # another sink's far side disowned it meanwhile: no failure of this one
+            wait = self._attempts.failed(failure)
+            if isinstance(failure, StreamDisowned):
+                self._meter.alarm(failure.kind)
+                await self._spool.take_new_stream(failure.kind, disowned=self._stream)
+            await asyncio.sleep(wait)
 
     async def _attempt(self) -> None:
         """Connect and deliver. Ends only by raising."""
         self._feed.rewind()
         self._meter.forget()
         await self._first_of(self._connect())
-        await self._first_of(self._pump(), self._watch())
+        await self._first_of(self._pump(), self._watch(), self._watch_stream())
 
     async def _connect(self) -> None:
         expected = await self._sink.connect(self)
@@ -199,18 +211,8 @@ class Delivery:
             await self._feed.forward(expected)
             self._moved.set()
         self.up = True
-        self.state = "connected"
         self._meter.up(True)
-        if self._away_since is None or self.caught_up:
-            self._say_connected()
-
-    def _say_connected(self) -> None:
-        fields: dict[str, Any] = {"to": self._sink.describe() or None, "next": self._feed.cursor}
-        if self._away_since is not None:
-            fields["after"] = f"{self._clock() - self._away_since:.1f}s"
-            fields["frames"] = self._spool.next_seq - self._feed.cursor
-            self._away_since = None
-        self._log.info("connected", every=1.0, **fields)
+        self._attempts.connected(self._feed.cursor, self._waiting)
 
     async def _pump(self) -> None:
         while True:
@@ -233,6 +235,10 @@ class Delivery:
         await self._sink.broken()
         raise SinkUnavailable("the connection ended")
 
+    async def _watch_stream(self) -> None:
+        await self._spool.wait_renamed(self._stream)
+        raise SinkUnavailable("the spool goes on under a new stream id")
+
     async def _first_of(self, *work: Coroutine[Any, Any, None]) -> None:
         """Run side by side until one ends; stop the others; raise what the first one raised."""
         tasks = [asyncio.ensure_future(one) for one in work]
@@ -253,42 +259,6 @@ class Delivery:
             await self._sink.close()
         except Exception as error:  # noqa: BLE001 - see run
             self._log.error("the sink failed to close", exc=error, every=_LOG_EVERY)
-
-    # What an attempt's end means
-
-    def _succeeded(self) -> None:
-        self._progress = True
-        self._delays.reset()
-        self._breaker.success()
-        self._meter.breaker(self._breaker.state)
-
-    def _judge(self, failure: Exception, lasted: float) -> float:
-        """Note how an attempt ended; the seconds to wait before the next one."""
-        retriable = isinstance(failure, ShipperError) and failure.retriable
-        if self._away_since is None:
-            self._away_since = self._clock()
-        if not self._progress and lasted >= self._sink.backoff.max:
-            self._succeeded()
-        if not retriable:
-            self._breaker.trip()
-            wait = max(self._breaker.wait, self._sink.backoff.max)
-        else:
-            if not self._progress:
-                self._breaker.failure()
-            wait = max(self._breaker.wait, self._delays.next())
-        reason = str(failure) or type(failure).__name__
-        self.state = f"{'open' if self._breaker.state is BreakerState.OPEN else 'retrying'}: {reason}"
-        self._meter.breaker(self._breaker.state)
-        again = f"{wait:.1f}s"
-        self._meter.retry("unavailable" if retriable else "refused" if isinstance(failure, ShipperError) else "crashed")
-        if retriable:
-            self._log.warning(f"cannot deliver: {reason}", again_in=again, every=_LOG_EVERY, key=reason)
-        elif isinstance(failure, ShipperError):
-            text = f"cannot deliver, and trying again does not help: {reason}"
-            self._log.error(text, again_in=again, every=_LOG_EVERY, key=reason)
-        else:
-            self._log.error(f"the sink crashed: {reason}", again_in=again, every=_LOG_EVERY, key=reason, exc=failure)
-        return wait
 
 
 def _thinner(where: str | None) -> "Thinner | None":

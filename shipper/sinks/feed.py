@@ -49,6 +49,19 @@ class Home(Protocol):
         ...
 
     @property
+    def home(self) -> bytes:
+        """The stream id that its numbers began under."""
+        ...
+
+    async def take_new_stream(self, reason: str, disowned: bytes) -> None:
+        """Go on under a new stream id, unless ``disowned`` is not the one in force any more."""
+        ...
+
+    async def wait_renamed(self, stream: bytes) -> None:
+        """Wait until the stream id is another one."""
+        ...
+
+    @property
     def epoch(self) -> int:
         """Raised at every open."""
         ...

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from shipper.sinks.meter import Meter
 
 _PLACE: Final = struct.Struct("<16sQI")
-"""State ``refused/SINK``: stream id, sequence number and index of the last record refused."""
+"""State ``refused/SINK``: the spool's first stream id, sequence number and index of the last record refused."""
 _OVERHEAD: Final = 256
 """What a dead letter takes beside its bytes and its reason, about."""
 
@@ -39,7 +39,7 @@ class Refusals:
         known = spool.state.get(self._key)
         if known is not None and len(known) == _PLACE.size:
             stream, seq, index = _PLACE.unpack(known)
-            if stream == spool.stream:
+            if stream == spool.home:
                 self._last = (seq, index)
 
     async def refuse(self, item: Item, index: int, raw: bytes, reason: str) -> None:
@@ -60,7 +60,7 @@ class Refusals:
                 )
                 return
             self._last = (item.seq, index)
-            place = _PLACE.pack(self._spool.stream, item.seq, index)
+            place = _PLACE.pack(self._spool.home, item.seq, index)
             self._pending = self._spool.append(EntryDraft(state={self._key: place}, dead_letters=[letter]))
             self._queued += size
             self._pending.add_done_callback(lambda _: self._written(size))

@@ -60,8 +60,18 @@ BEFORE_ALL: Final = Position(0, 0)
 """Where a sink stands that was not there while the segment of its cursor was removed."""
 
 
+class Lost(msgspec.Struct, frozen=True, array_like=True):
+    """Frames that a sink will not get although it did not acknowledge them: a gap is delivered in their place."""
+
+    next: int
+    """The number after the last one that is gone."""
+    records: int
+    """What they held; -1: nobody knows."""
+    reason: str
+
+
 class CursorValue(msgspec.Struct, frozen=True, array_like=True):
-    """What a sink has acknowledged, and how far the spool was known durable then."""
+    """What a sink has acknowledged, and how far the spool was known durable then. On disk: only append fields."""
 
     seq: int
     """The first sequence number not acknowledged."""
@@ -69,6 +79,10 @@ class CursorValue(msgspec.Struct, frozen=True, array_like=True):
     crc: int = 0
     """``Frame.check`` of frame ``seq - 1``; 0 where it is not known."""
     durable: Position = Position(0, 0)
+    lost: Lost | None = None
+    """What is missing between ``seq`` and the frames at ``position``."""
+    forgotten: bool = False
+    """The sink was given up for good: one of that name begins anew, at the tail."""
 
 
 class Snapshot(msgspec.Struct, array_like=True):

@@ -22,7 +22,7 @@ from shipper.spool.body import BEFORE_ALL, CursorValue, Position
 from shipper.spool.cursor import FOLDER
 from shipper.spool.disk import Disk, File, RealDisk
 from shipper.spool.files import Damage, Segment
-from shipper.spool.opening import Identity
+from shipper.spool.streams import Identity
 from shipper.spool.recovery import numbers, read_header, was_used
 from shipper.spool.slots import SLOT, SlotsRead, read_slots
 from shipper.spool.tail import Recovered, replay

@@ -11,11 +11,12 @@ Synchronous and without a clock, so that the same code runs over a real disk and
 4. What the disk refused is not tried again in the same place. The segment ends where it was synced, and the group
    that found no way in is written under the same numbers into a new one (``_poison``).
 5. Sequence numbers are dense: +1 a frame, empty frames and gaps included.
-6. What readers on other threads look at (``segments``, ``durable``) is replaced, never changed.
+6. What readers on other threads look at (``segments``, ``cursors``, ``identity``, ``durable``) is replaced, never
+   changed.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, cast
 
 from shipper.errors import DiskFull, ProtocolError, SpoolError, SpoolFailed
@@ -47,6 +48,7 @@ from shipper.spool.segment import (
     EntryType,
     SegmentHeader,
 )
+from shipper.spool.streams import take_new
 from shipper.spool.upstream import judge, mark_after, outdated, renew
 from shipper.units import Share
 
@@ -57,8 +59,17 @@ Outcome = int | ProtocolError | SpoolError
 class Log:
     """The spool's files. One thread calls everything here, but for reading ``segments``, ``durable`` and ``held``."""
 
-    def __init__(self, disk: Disk, max_bytes: int, sinks: Iterable[str], min_free: Share = NOTHING) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        max_bytes: int,
+        sinks: Iterable[str],
+        min_free: Share = NOTHING,
+        dropping: Collection[str] = (),
+    ) -> None:
         """Recover what is there, raise the epoch, begin a segment (on a full disk: once there is room).
+
+        ``dropping``: those of the sinks whose frames may be dropped.
 
         :raises FutureFormat: a newer shipper wrote it; nothing was changed.
         :raises SpoolFailed: the disk refused a write.
@@ -69,11 +80,11 @@ class Log:
         self.segment_size: Final = self._room.segment_size
         self.max_frame: Final = min(MAX_FRAME, self.segment_size // 4)
         self.reserve: Final = Reserve(disk, self._room.reserve)
-        opened = open_files(disk, sinks)
-        self.stream: Final = opened.identity.stream
-        self.epoch: Final = opened.identity.epoch
-        self.incarnation: Final = opened.identity.incarnation
-        self.cursors: Final = opened.cursors
+        opened = open_files(disk, sinks, dropping)
+        self.identity = opened.identity
+        self.cursors = opened.cursors
+        self.removed = frozenset(opened.removed)
+        """Those of the cursors whose sinks the config does not have."""
         self.next_seq = opened.next_seq
         self.segments = opened.segments
         self.state: Final = opened.state
@@ -101,11 +112,23 @@ class Log:
         self.durable = Position(newest, self.segments[newest].end) if newest else BEFORE_ALL
         with contextlib.suppress(DiskFull):  # there may be a backlog to ship, and room after that
             self.roll()
+            for name in opened.forgotten:  # the snapshot does not name them any more
+                disk.unlink(f"{FOLDER}/{name}")
         with contextlib.suppress(DiskFull):
             self.sync_cursors(moved_only=False)  # a killed process may have left a value, or a file's name, that only
             disk.sync_folder(FOLDER)  # the page cache holds
         self._report_all(self.damages)
         bound_quarantine(disk, self._room.bounded // 16)
+
+    @property
+    def stream(self) -> bytes:
+        """The stream id under which frames are written."""
+        return self.identity.stream
+
+    @property
+    def epoch(self) -> int:
+        """Raised at every open."""
+        return self.identity.epoch
 
     @property
     def used(self) -> int:
@@ -335,6 +358,10 @@ class Log:
         if waiting:
             self._report_all(waiting)
         self.reserve.restore(self._room.min_free + self.segment_size)
+
+    def take_new_stream(self) -> None:
+        """Go on under a new stream id. :raises SpoolFailed: the disk refused; the old one is in force."""
+        self.identity = self.reserve.use(lambda: take_new(self._disk, self.identity))
 
     def close(self) -> None:
         """Seal the segment and write the cursors. :raises SpoolFailed: the disk refused; nothing is lost."""

@@ -12,12 +12,14 @@ from typing import Final, NamedTuple, Protocol
 from shipper.batch import DeadLetter
 from shipper.errors import FrameError, SpoolFailed
 from shipper.sinks.base import Gap, Item
-from shipper.spool.body import BEFORE_ALL, Position, decode_body
+from shipper.spool.body import BEFORE_ALL, Lost, Position, decode_body
 from shipper.spool.disk import Disk
 from shipper.spool.files import Damage, Segment, segment_name
 from shipper.spool.frame import Frame
+from shipper.spool.heads import restamp
 from shipper.spool.scan import SegmentReader
 from shipper.spool.segment import NUMBERED, Entry, EntryType
+from shipper.spool.streams import Identity
 
 _CACHE: Final = 4 * 1024 * 1024
 
@@ -33,6 +35,11 @@ class Readable(Protocol):
     @property
     def durable(self) -> Position:
         """Nothing is read at or after it."""
+        ...
+
+    @property
+    def identity(self) -> Identity:
+        """Whose frames are stamped anew when they are read. Replaced, never changed."""
         ...
 
 
@@ -82,6 +89,10 @@ class Reader:
         self._log = log
         self._recent = recent
         self._damaged = damaged
+        self.abandoned = False
+        """Nobody wants what it reads any more: segments may vanish under it, which is no damage."""
+        self._lost: Lost | None = None
+        """What the next step says first."""
         self._file: SegmentReader | None = None
         self._hole: Damage | None = None
         """Bytes that were skipped, while nobody knows yet which numbers they held."""
@@ -89,10 +100,11 @@ class Reader:
         self.position = BEFORE_ALL
         self.next = 0
 
-    def seek(self, position: Position, seq: int) -> None:
-        """Go on from there; ``seq`` is the next number expected."""
+    def seek(self, position: Position, seq: int, lost: Lost | None = None) -> None:
+        """Go on from there; ``seq`` is the next number expected, ``lost`` what is missing before ``position``."""
         self.position = position
         self.next = seq
+        self._lost = lost
         self._hole = None
 
     @property
@@ -110,6 +122,11 @@ class Reader:
 
         :raises FutureFormat: a newer shipper wrote it.
         """
+        lost, self._lost = self._lost, None
+        if lost is not None and lost.next > self.next:
+            gap = Item(self.next, Gap(self.next, lost.next - 1, lost.records, lost.reason))
+            self.next = lost.next
+            return Read(gap, [], self.position, self.position, lost.next)
         while True:
             durable = self._log.durable  # looked at once: the writer moves both while this runs
             segments = self._log.segments
@@ -159,9 +176,12 @@ class Reader:
         else:
             try:
                 content = entry.open_frame()
+                identity = self._log.identity
+                if content.stream in identity.former:
+                    content = restamp(content, identity.stream)
             except FrameError as error:
                 content = Gap(seq, seq, -1, "corrupt")
-                self._damaged(Damage(before.segment, entry.offset, entry.end, seq, seq, str(error)))
+                self._tell(Damage(before.segment, entry.offset, entry.end, seq, seq, str(error)))
         return Read(Item(seq, content), body.dead_letters, self.position, before, self.next)
 
     def _from_disk(self, segment: Segment, offset: int, end: int) -> Entry | None:
@@ -203,12 +223,16 @@ class Reader:
         hole, self._hole = self._hole or place, None
         last = max(seq, self.next) - 1
         if hole is not None and (seq > self.next or hole.end > hole.start):
-            self._damaged(Damage(hole.segment, hole.start, hole.end, self.next, last, hole.reason))
+            self._tell(Damage(hole.segment, hole.start, hole.end, self.next, last, hole.reason))
         if seq <= self.next:
             return None
         gap = Item(self.next, Gap(self.next, last, -1, hole.reason if hole else "removed"))
         self.next = seq
         return Read(gap, [], self.position, self.position, seq)
+
+    def _tell(self, damage: Damage) -> None:
+        if not self.abandoned:
+            self._damaged(damage)
 
     def _successor(self, number: int, segments: dict[int, Segment]) -> int | None:
         """The segment after ``number``; remembered, for it is asked for every entry."""

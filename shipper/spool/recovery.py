@@ -11,11 +11,11 @@ does not scan the backlog. The rules (how entries are judged is in tail.py, the 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from shipper.errors import SpoolError, SpoolFailed
-from shipper.spool.body import BEFORE_ALL, CursorValue, Position
+from shipper.spool.body import BEFORE_ALL, CursorValue, Lost, Position
 from shipper.spool.cursor import Cursor
 from shipper.spool.disk import Disk
 from shipper.spool.files import (
@@ -145,20 +145,28 @@ def seal_predecessor(disk: Disk, found: Recovered) -> None:
         file.close()
 
 
-def place_cursors(cursors: Mapping[str, Cursor], found: Recovered) -> None:
+def place_cursors(cursors: Mapping[str, Cursor], found: Recovered, dropping: Collection[str]) -> None:
     """Cursors that were lost, or fell behind, are placed again: duplicates, no loss.
 
     A cursor that was lost is taken from the snapshot, else from the oldest segment. One with a damaged slot may be
     older than what was unlinked: no segment goes before every cursor has passed it, so the oldest one is the place.
-    That does not hold for a sink that the last run did not have: what was removed meanwhile is missing to it.
+    That does not hold for a sink that the last run did not have: what was removed meanwhile is missing to it; nor for
+    those whose frames may be dropped (``dropping``): what lies before it may be lost to them, or not.
     """
     oldest = min(found.segments, default=0)
     for name, cursor in cursors.items():
+        if cursor.forgotten:
+            continue
         snapshot = found.snapshot.cursors.get(name)
         if snapshot is not None and (not cursor.known or snapshot.seq > cursor.value.seq):
             cursor.place(snapshot)
         behind = cursor.value.position.segment < oldest
         if (behind and cursor.suspect) or (oldest and cursor.exists and not cursor.known):
-            cursor.place(CursorValue(found.segments[oldest].header.first, Position(oldest, HEADER_SIZE)))
+            first = found.segments[oldest].header.first
+            if cursor.known and name in dropping and cursor.value.seq < first:
+                lost = Lost(first, -1, "cursor_damaged")
+                cursor.place(CursorValue(cursor.value.seq, Position(oldest, HEADER_SIZE), lost=lost))
+            else:
+                cursor.place(CursorValue(first, Position(oldest, HEADER_SIZE)))
         elif behind and cursor.known and snapshot is None and found.snapshot.cursors:
             cursor.place(CursorValue(cursor.value.seq, BEFORE_ALL))

@@ -1,15 +1,27 @@
-"""What stays and what goes: cursors are made durable, then the segments that all of them have passed are unlinked."""
+"""What stays and what goes: cursors are made durable, then the segments that all of them have passed are unlinked.
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+A sink that was removed from the config has its cursor here still, and so its frames. They are the first to give way
+(dropping.py says who else does); ``forget`` gives them up at once.
+"""
 
-from shipper.spool.body import Position
-from shipper.spool.cursor import Cursor
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from shipper.errors import SpoolError
+from shipper.spool.body import CursorValue, Position
+from shipper.spool.cursor import FOLDER, Cursor, is_name
 from shipper.spool.disk import Disk
+from shipper.spool.dropping import DROP_OLDEST, SINK_REMOVED, Drop, Dropped, plan_backlogs, plan_room
 from shipper.spool.files import DAMAGE_KEY, ENDED_KEY, segment_name, snapshot_name
+from shipper.spool.slots import Slots
 
 if TYPE_CHECKING:
     from shipper.spool.log import Log
+
+_MOSTLY_FULL: Final = 0.75
+"""The share of ``max_bytes`` from which on removed sinks give way: before a full spool is felt anywhere."""
 
 
 def sync_cursors(cursors: Iterable[Cursor], durable: Position, *, moved_only: bool = True) -> None:
@@ -36,3 +48,107 @@ def reclaim(disk: Disk, log: "Log") -> int:
         log.state.pop(f"{ENDED_KEY}{number}", None)
     log.segments = {number: segment for number, segment in log.segments.items() if number not in gone}
     return len(gone)
+
+
+class Retention:
+    """Makes sinks give way. Owned by the spool's writer."""
+
+    def __init__(self, disk: Disk, log: "Log", limits: Mapping[str, int | None]) -> None:
+        """``limits``: the sinks that may drop, and how many bytes each may hold back (None: as many as fit)."""
+        self._disk = disk
+        self._log = log
+        self._limits = limits
+        self.dropped: list[Dropped] = []
+        """What removed sinks lost, until somebody takes it out and tells it."""
+
+    def make_way(self, *, blocked: bool) -> list[Drop]:
+        """Free what removed sinks hold back and is needed; what sinks of the config must give up is returned.
+
+        Those move their cursors themselves (``Cursor.drop``), on the thread that they belong to; ``reclaim`` follows.
+        ``blocked``: an append found no room.
+
+        :raises SpoolFailed: the disk refused.
+        """
+        log = self._log
+        while blocked or log.used > _MOSTLY_FULL * log.max_bytes:
+            drops = plan_room(self._disk, log, {})
+            if not drops:
+                break
+            self._take_from_removed(drops)
+            blocked = blocked and not log.reclaim()
+        drops = plan_room(self._disk, log, self._limits) if blocked else []
+        self._take_from_removed(drops)
+        drops = [drop for drop in drops if drop.reason == DROP_OLDEST]
+        return drops or plan_backlogs(self._disk, log, self._limits)
+
+    def _take_from_removed(self, drops: Iterable[Drop]) -> None:
+        for drop in drops:
+            if drop.reason == SINK_REMOVED:
+                cursor = self._log.cursors[drop.sink]
+                lost = cursor.value.lost
+                first = cursor.value.seq if lost is None else max(cursor.value.seq, lost.next)
+                cursor.drop(drop)
+                records = max(0, drop.records(first))
+                self.dropped.append(Dropped(drop.sink, SINK_REMOVED, max(0, drop.next - first), records))
+
+    def forget(self, sink: str) -> int:
+        """Give up a removed sink for good; the bytes that became free.
+
+        :raises SpoolError: the config has it, or nobody knows it.
+        :raises SpoolFailed: the disk refused.
+        """
+        log = self._log
+        if sink not in log.removed:
+            raise SpoolError(_not_to_forget(sink, sink in log.cursors, log.removed))
+        cursor = log.cursors[sink]
+        lost = cursor.value.lost
+        first = cursor.value.seq if lost is None else max(cursor.value.seq, lost.next)
+        before = log.used
+        log.reserve.use(cursor.forget)
+        log.cursors = {name: other for name, other in log.cursors.items() if name != sink}
+        log.removed = log.removed - {sink}
+        cursor.close()
+        log.reclaim()
+        if log.next_seq > first:
+            self.dropped.append(Dropped(sink, SINK_REMOVED, log.next_seq - first, 0))
+        return before - log.used
+
+
+def _not_to_forget(sink: str, configured: bool, removed: Iterable[str]) -> str:
+    if configured:
+        return f"the config has the sink {sink!r}: remove it there and restart, then forget it"
+    known = ", ".join(sorted(removed))
+    return f"no sink {sink!r} was removed from the config" + (f"; those that were: {known}" if known else "")
+
+
+def removed_sinks(disk: Disk, sinks: Iterable[str] = ()) -> list[str]:
+    """Sinks whose cursors are on a disk, without those named and those that were forgotten.
+
+    :raises FutureFormat: a newer shipper wrote a cursor.
+    """
+    known = {*sinks, "_dead_letters"}
+    return [name for name in disk.names(FOLDER) if is_name(name) and name not in known and _value(disk, name)]
+
+
+def _value(disk: Disk, name: str) -> CursorValue | None:
+    slots = Slots(disk, f"{FOLDER}/{name}", CursorValue)
+    slots.close()
+    return None if slots.value is None or slots.value.forgotten else slots.value
+
+
+def forget_sink(disk: Disk, name: str) -> None:
+    """Give up a sink in a spool that no process has open (the caller holds its lock). The next start reclaims.
+
+    Whether a config still has it is for the caller to know: such a sink would begin anew, at the tail.
+
+    :raises SpoolError: no sink of this name has a cursor here.
+    :raises SpoolFailed: the disk refused.
+    :raises FutureFormat: a newer shipper wrote the cursor.
+    """
+    known = removed_sinks(disk)
+    if name not in known:
+        raise SpoolError(f"no sink {name!r} has a cursor here; those that have: {', '.join(known) or 'none'}")
+    slots = Slots(disk, f"{FOLDER}/{name}", CursorValue)
+    value = slots.value or CursorValue(0, Position(0, 0))
+    slots.write(msgspec.structs.replace(value, forgotten=True))
+    slots.close()

@@ -12,20 +12,22 @@ import bisect
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
 from shipper.errors import DiskFull, ShipperError, SpoolError, SpoolFailed
 from shipper.log import get_logger
-from shipper.spool.body import Mark
+from shipper.spool.body import Mark, Position
 from shipper.spool.disk import RealDisk
 from shipper.spool.draft import EntryDraft
+from shipper.spool.dropping import held_back
 from shipper.spool.files import Damage
 from shipper.spool.log import NOTHING
 from shipper.spool.reader import Reader
 from shipper.spool.store import Store
 from shipper.spool.subscription import Subscription
+from shipper.spool.upkeep import Upkeep
 from shipper.units import Share
 
 _GROUP: Final = 256
@@ -59,8 +61,12 @@ class Spool:
         dead_letter_bytes: int,
         sinks: Sequence[str],
         min_free: Share = NOTHING,
+        limits: Mapping[str, int | None] | None = None,
     ) -> None:
         """Open or make the spool in ``root``; blocking, at most about a second. ``start`` begins to write.
+
+        ``limits``: the sinks whose oldest frames may be dropped, and how many bytes each may hold back (None: as many
+        as fit).
 
         :raises SpoolLocked: another process uses it.
         :raises FutureFormat: a newer shipper wrote it.
@@ -69,14 +75,11 @@ class Spool:
         self._disk = RealDisk(root)
         self._disk.lock()
         try:
-            self._store = Store(self._disk, max_bytes, dead_letter_bytes, sinks, min_free)
+            self._store = Store(self._disk, max_bytes, dead_letter_bytes, sinks, min_free, limits)
         except BaseException:
             self._disk.unlock()
             raise
         self._log: Final = self._store.log
-        self.stream: Final = self._log.stream
-        self.epoch: Final = self._log.epoch
-        self.incarnation: Final = self._log.incarnation
         self.max_frame: Final = self._log.max_frame
         self.max_bytes: Final = max_bytes
         self._min_free: Final = min_free
@@ -89,6 +92,8 @@ class Spool:
         """Called on the event loop when the spool has failed for good."""
         self._log.refused = _warn
         self._subscriptions: dict[str, Subscription] = {}
+        self.upkeep: Final = Upkeep(self._store, self._subscriptions)
+        """``upkeep.on_dropped`` is called on the event loop for what a sink lost."""
         self._ages: deque[tuple[int, float]] = deque([(self._log.next_seq, time.monotonic())], maxlen=_AGES)
         self._changed = threading.Condition()
         self._queue: deque[_Queued] = deque()
@@ -108,6 +113,26 @@ class Spool:
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop
         self._thread = threading.Thread(target=self._write, name="spool-writer", daemon=True)
+
+    @property
+    def stream(self) -> bytes:
+        """The stream id under which frames are written and sent."""
+        return self._log.identity.stream
+
+    @property
+    def home(self) -> bytes:
+        """The stream id that the numbers began under."""
+        return self._log.identity.home
+
+    @property
+    def epoch(self) -> int:
+        """Raised at every open."""
+        return self._log.identity.epoch
+
+    @property
+    def incarnation(self) -> bytes:
+        """Random, new with each epoch and each stream id."""
+        return self._log.identity.incarnation
 
     @property
     def next_seq(self) -> int:
@@ -162,7 +187,7 @@ class Spool:
 
     def start(self) -> None:
         """Start the writer; called on the event loop that ``append`` will be called on."""
-        self._loop = asyncio.get_running_loop()
+        self._loop = self.upkeep.loop = asyncio.get_running_loop()
         self._thread.start()
 
     def append(self, draft: EntryDraft) -> "asyncio.Future[int]":
@@ -190,9 +215,45 @@ class Spool:
         self._subscriptions[name] = subscription = Subscription(self, new_reader, self._log.cursors[name])
         return subscription
 
-    def segment_ends(self) -> dict[int, int]:
-        """Bytes written in each segment."""
-        return {number: segment.end for number, segment in self._log.segments.items()}
+    def held_back(self, at: Position) -> int:
+        """Bytes written at and after a place."""
+        return held_back(self._log, at)
+
+    @property
+    def removed_sinks(self) -> dict[str, int]:
+        """Sinks that left something here and that the config no longer has, with the bytes that wait for each."""
+        return self.upkeep.removed
+
+    async def forget(self, sink: str) -> int:
+        """Give up what waits for a removed sink, durably; the bytes that became free.
+
+        :raises SpoolError: the config has the sink, or it left nothing here; or the spool is closed.
+        """
+        return await self._order(lambda: self.upkeep.forget(sink))
+
+    async def take_new_stream(self, reason: str, disowned: bytes | None = None) -> None:
+        """Go on under a new stream id and incarnation, durable when this returns. Numbers go on.
+
+        Frames that wait under a former id are stamped anew when they are read. ``disowned``: only if that is the id in
+        force.
+
+        :raises SpoolError: the disk refused, or the spool is closed.
+        """
+        old = self.stream
+        if await self._order(lambda: self.upkeep.renew(disowned)):
+            self.upkeep.renamed(old, reason)
+
+    async def wait_renamed(self, stream: bytes) -> None:
+        """Wait until the stream id is another one than ``stream``."""
+        await self.upkeep.wait_renamed(stream)
+
+    async def _order(self, work: Callable[[], int]) -> int:
+        with self._changed:
+            if self.failed is not None or self._stopping:
+                raise self.failed or SpoolError("the spool is closed")
+            future = self.upkeep.order(work)
+            self._changed.notify()
+        return await future
 
     def age(self, seq: int) -> float:
         """Seconds since a frame became durable, to about a second."""
@@ -237,10 +298,9 @@ class Spool:
                 group, stop = self._wait(synced)
                 if group:
                     self._commit(group)
-                while self._found:
-                    damage = self._found.popleft()
-                    if self._log.report(damage):
-                        self._loop.call_soon_threadsafe(self._tell, damage)
+                if self.upkeep.carry_out():
+                    self._reclaimable = True  # a full spool may have room now
+                self._note_damage()
                 if (self._dirty or self._store.behind) and time.monotonic() - synced >= _CURSOR_INTERVAL:
                     self._dirty = False
                     synced = time.monotonic()
@@ -248,7 +308,7 @@ class Spool:
                     self._with_room(self._log.sync_cursors)
                 if self._reclaimable:
                     self._reclaimable = False
-                    if self._with_room(self._log.reclaim):
+                    if (self._with_room(self._log.reclaim) or 0) + self.upkeep.make_way(blocked=self._waiting)[0]:
                         self._waiting = self._notes_wait = False
                 if stop and not group:
                     self._store.close()
@@ -258,6 +318,13 @@ class Spool:
             self._store.abandon()
         finally:
             self._disk.unlock()
+
+    def _note_damage(self) -> None:
+        """Keep and note what readers found."""
+        while self._found:
+            damage = self._found.popleft()
+            if self._log.report(damage):
+                self._loop.call_soon_threadsafe(self._tell, damage)
 
     def _with_room(self, work: Callable[[], T]) -> T | None:
         """Do what needs the cursors on the disk; for want of room later."""
@@ -273,6 +340,7 @@ class Spool:
             while not (
                 (self._urgent and not self._notes_wait)
                 or self._found
+                or self.upkeep.orders
                 or self._stopping
                 or self._reclaimable
                 or (self._queue and not self._waiting)
@@ -298,21 +366,30 @@ class Spool:
 
     def _commit(self, group: list[_Queued]) -> None:
         """Write a group; what did not get in goes back to the head of the queue."""
-        outcomes = self._store.commit([draft for draft, _ in group])
+        before = self._log.segments
+        drafts = [draft for draft, _ in group]
+        outcomes = self._store.commit(drafts)
+        giving_way = False
+        while len(outcomes) < len(drafts) and not giving_way:
+            freed, giving_way = self.upkeep.make_way(blocked=True)
+            if not freed:
+                break
+            outcomes += self._store.commit(drafts[len(outcomes) :])
         rest = group[len(outcomes) :]
         with self._changed:
             self._writing = []
-            self._block(rest)
+            self._reclaimable = self._reclaimable or self._log.segments is not before
+            self._block(rest, giving_way=giving_way)
         done = [(future, outcome) for (_, future), outcome in zip(group, outcomes, strict=False)]
         self._dirty = True  # the durable mark in the cursors' slots moves about once a second
         self._loop.call_soon_threadsafe(self._resolve, done)
 
-    def _block(self, rest: list[_Queued]) -> None:
-        """Remember what did not get in, and why."""
+    def _block(self, rest: list[_Queued], *, giving_way: bool) -> None:
+        """Remember what did not get in, and why; room that sinks are about to give up is nothing to talk about."""
         notes = [queued for queued in rest if not _is_ordered(queued[0])]
         self._urgent.extendleft(reversed(notes))
         self._queue.extendleft(queued for queued in reversed(rest) if _is_ordered(queued[0]))
-        before, reason = self._blocked_by, self._log.blocked_by if rest else None
+        before, reason = self._blocked_by, self._log.blocked_by if rest and not giving_way else None
         if rest:
             self._waiting = self._reclaimable = True
             self._notes_wait = bool(notes)
@@ -347,7 +424,7 @@ class Spool:
     def _fail(self, error: SpoolError) -> None:
         with self._changed:
             self.failed = error
-            waiting = [*self._writing, *self._urgent, *self._queue]
-        self._loop.call_soon_threadsafe(self._resolve, [(future, error) for _, future in waiting])
+            waiting = [it[1] for it in (*self._writing, *self._urgent, *self._queue, *self.upkeep.orders)]
+        self._loop.call_soon_threadsafe(self._resolve, [(future, error) for future in waiting])
         self._loop.call_soon_threadsafe(self.on_failure, error)
         log.error("the spool stopped: nothing more is acknowledged", error=str(error))

@@ -3,7 +3,7 @@
 The spool's writer drives it; so do the tests that crash it at every step.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from shipper.errors import DiskFull, SpoolFailed
@@ -14,6 +14,7 @@ from shipper.spool.draft import EntryDraft
 from shipper.spool.files import Damage
 from shipper.spool.log import NOTHING, Log, Outcome
 from shipper.spool.reader import Reader, Recent
+from shipper.spool.retention import Retention
 from shipper.units import Share
 
 DEAD_LETTER_CURSOR: Final = "_dead_letters"
@@ -30,21 +31,25 @@ class Store:
         dead_letter_bytes: int,
         sinks: Iterable[str],
         min_free: Share = NOTHING,
+        limits: Mapping[str, int | None] | None = None,
     ) -> None:
         """Recover what is there and get ready to write. Dead letters take at most a quarter of the disk.
+
+        ``limits``: the sinks that may drop, and how many bytes each may hold back (None: as many as fit).
 
         :raises FutureFormat: a newer shipper wrote some of it; nothing was changed.
         :raises SpoolFailed: the disk refused.
         """
         self._disk = disk
         self.dead: Final = DeadLetters(disk, min(dead_letter_bytes, disk.space().total // 4))
-        self.log: Final = Log(disk, max_bytes, [*sinks, DEAD_LETTER_CURSOR], min_free)
+        self.log: Final = Log(disk, max_bytes, [*sinks, DEAD_LETTER_CURSOR], min_free, limits or {})
+        self.retention: Final = Retention(disk, self.log, limits or {})
         self._recent: Final = Recent()
         self.log.published = self._recent.add
         self._cursor: Final = self.log.cursors[DEAD_LETTER_CURSOR]
         self._delayed = False
         """There are dead letters that found no room: their entries stay until they do."""
-        self.log.reserve.use(lambda: self.dead.begin(self.log.stream, self._cursor.value.position))
+        self.log.reserve.use(lambda: self.dead.begin(self.log.identity.home, self._cursor.value.position))
         self._copy_dead_letters()
 
     def reader(self, damaged: Callable[[Damage], None]) -> Reader:

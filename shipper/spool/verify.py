@@ -16,7 +16,7 @@ from shipper.spool.cursor import FOLDER
 from shipper.spool.disk import Disk
 from shipper.spool.files import segment_name
 from shipper.spool.inspect import STREAM_FILE, View, cursor_names, look, slots_of
-from shipper.spool.opening import Identity
+from shipper.spool.streams import Identity
 from shipper.spool.recovery import is_segment_file
 from shipper.spool.reserve import NAME as RESERVE
 from shipper.spool.slots import SLOT, SlotsRead

@@ -81,7 +81,7 @@ def opened(disk: SimDisk, image: Image) -> Opened:
 
     reader = it.store.reader(damaged)
     value = it.store.log.cursors["a"].value
-    reader.seek(value.position, value.seq)
+    reader.seek(value.position, value.seq, value.lost)
     expected = value.seq
     while (read := reader.step()) is not None:
         if read.item is None:

@@ -29,7 +29,7 @@ def items_of(store: Store, sink: str = "a") -> list[Item]:
     """All that a sink has not acknowledged."""
     reader = store.reader(lambda _damage: None)
     value = store.log.cursors[sink].value
-    reader.seek(value.position, value.seq)
+    reader.seek(value.position, value.seq, value.lost)
     items = []
     while (read := reader.step()) is not None:
         items += [read.item] if read.item else []
@@ -225,7 +225,7 @@ def test_a_live_reader_reads_nothing_from_disk() -> None:
     store = store_on(disk)
     reader = store.reader(lambda _damage: None)
     value = store.log.cursors["a"].value
-    reader.seek(value.position, value.seq)
+    reader.seek(value.position, value.seq, value.lost)
     reader.step()
     before = disk.bytes_read
     for number in range(100):

@@ -197,7 +197,7 @@ class SpoolMachine(RuleBasedStateMachine):
             return
         value = self.store.log.cursors[sink].value
         it.unacked.clear()
-        it.reader.seek(value.position, value.seq)
+        it.reader.seek(value.position, value.seq, value.lost)
 
     @rule()
     def sync_cursors(self) -> None:
@@ -391,7 +391,7 @@ class SpoolMachine(RuleBasedStateMachine):
             tail = self.oracle.next_seq  # where a new one starts
             assert self.safe.get(sink, tail) <= value.seq <= self.acked.get(sink, tail)
             reader = self.store.reader(self._damaged)
-            reader.seek(value.position, value.seq)
+            reader.seek(value.position, value.seq, value.lost)
             self.sinks[sink] = SinkModel(reader, value.seq, value.seq)
             while self._step(sink):
                 pass

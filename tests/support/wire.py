@@ -202,6 +202,7 @@ class MemoryOutlet:
 
     name: str = "central"
     stream: bytes = STREAM
+    home: bytes = STREAM
     epoch: int = 1
     incarnation: bytes = INCARNATION
     labels: dict[str, Any] = field(default_factory=lambda: {"host": "edge-1"})

@@ -57,7 +57,7 @@ class FileSink(Sink):
             self._writer = await self._run(
                 lambda: GroupWriter(self._template.root, outlet.state_dir, self._alarm, self.disk)
             )
-        return await self._run(partial(self._writer.recover, outlet.stream, outlet.cursor))
+        return await self._run(partial(self._writer.recover, outlet.home, outlet.cursor))
 
     async def send(self, items: Sequence[Item]) -> None:
         """Write, sync, acknowledge: when this returns, all is on disk."""
