@@ -8,7 +8,7 @@ from typing import Self
 
 
 class ServiceManager:
-    """A unix datagram socket, and everything that came over it; ``with`` closes it."""
+    """A unix datagram socket, and everything that came over it; ``close`` or ``with`` closes it."""
 
     def __init__(self, path: Path | str) -> None:
         """``path`` may be an abstract name: ``@name``."""
@@ -25,6 +25,9 @@ class ServiceManager:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self.socket.close()
 
     def hear(self) -> list[str]:
