@@ -136,7 +136,7 @@ class Clocked:
 
     def years(self) -> set[int]:
         """The years that the agent's log lines bear."""
-        return {int(json.loads(line)["time"][:4]) for line in self.agent.output().splitlines() if line[0] == "{"}
+        return {int(json.loads(line)["time"][:4]) for line in self.agent.output().splitlines() if line.startswith("{")}
 
 
 @pytest.fixture

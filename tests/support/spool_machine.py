@@ -214,7 +214,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule()
     def roll(self) -> None:
-        self._run(lambda: self.store.log.roll())
+        self._run(self.store.log.roll)
 
     @rule()
     def drain(self) -> None:
