@@ -39,7 +39,7 @@ def follow(metrics: Registry, spool: Spool, feeds: Mapping[str, Subscription], p
 
 def _show_removed(metrics: Registry, spool: Spool, shown: set[str]) -> None:
     """One child for each sink that the config no longer has; ``shown``: those that have one."""
-    removed: Mapping[str, int] = getattr(spool, "removed_sinks", {})
+    removed = spool.removed_sinks
     for name in shown - removed.keys():
         metrics.remove("shipper_sink_removed_bytes", sink=name)
     for name, size in removed.items():
