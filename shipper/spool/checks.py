@@ -14,7 +14,6 @@ from shipper.spool.segment import HEADER_SIZE, NUMBERED, Entry, EntryType
 from shipper.spool.tail import Hole, given_anew, walk
 
 UNKNOWN: Final = -1
-_SNAPSHOT_DAMAGED: Final = "the segment's snapshot is damaged"
 
 Kind: TypeAlias = Literal["damaged", "known", "tail", "foreign"]
 
@@ -49,7 +48,8 @@ class Finding:
 
     def as_damage(self) -> Damage:
         """The same as a log notes it."""
-        return Damage(self.segment, self.start, self.end, self.first, max(self.last, self.first - 1), self.what)
+        start, end = (self.start, self.end) if self.file == segment_name(self.segment) else (HEADER_SIZE, HEADER_SIZE)
+        return Damage(self.segment, start, end, self.first, max(self.last, self.first - 1), self.what)
 
 
 @dataclass(slots=True)
@@ -107,9 +107,11 @@ def _places(disk: Disk, reader: SegmentReader, end: int, limit: int | None, chec
         checked.next_seq = max(checked.next_seq, envelope.next)
         checked.frames += envelope.flags & NUMBERED
         checked.sealed = envelope.type is EntryType.SEAL
-        wrong = _wrong_with(disk, number, part)
+        wrong = _wrong_with(part)
         if wrong is not None:
             yield _damage(number, part.offset, part.end, wrong, envelope.seq, envelope.next - 1)
+        elif envelope.type is EntryType.SNAPSHOT:
+            yield from _snapshot_file(disk, number, part)
     if hole is not None:
         last = UNKNOWN if limit is None else limit - 1
         yield _damage(number, hole.offset, hole.end, "no entry can be read", checked.next_seq, last)
@@ -121,22 +123,32 @@ def _damage(segment: int, start: int, end: int, what: str, first: int, last: int
     return Finding("damaged", segment_name(segment), start, end, what, *lost, segment)
 
 
-def _wrong_with(disk: Disk, segment: int, entry: Entry) -> str | None:
+def _wrong_with(entry: Entry) -> str | None:
     """What is damaged in a whole entry: its frame, or what its body says."""
     try:
         if entry.envelope.frame_size:
             entry.open_frame()
         if entry.envelope.type is EntryType.SNAPSHOT:
-            snapshot = decode_snapshot(entry.body)
-            if snapshot is not None and snapshot.external:
-                snapshot = decode_snapshot(b"", read_all(disk, snapshot_name(segment)))
-            return None if snapshot is not None else _SNAPSHOT_DAMAGED
+            return None if decode_snapshot(entry.body) is not None else "the segment's snapshot is damaged"
         decode_body(entry.body)
-    except FileNotFoundError:
-        return f"{_SNAPSHOT_DAMAGED}: its file is missing"
     except (FrameError, SpoolError) as error:
         return str(error)
     return None
+
+
+def _snapshot_file(disk: Disk, segment: int, entry: Entry) -> Iterator[Finding]:
+    """A large snapshot stands in a file of its own."""
+    snapshot = decode_snapshot(entry.body)
+    if snapshot is None or not snapshot.external:
+        return
+    name = snapshot_name(segment)
+    try:
+        data = read_all(disk, name)
+    except FileNotFoundError:
+        yield Finding("damaged", name, 0, 0, "the segment's snapshot is missing", segment=segment)
+        return
+    if decode_snapshot(b"", data) is None:
+        yield Finding("damaged", name, 0, len(data), "the segment's snapshot is damaged", segment=segment)
 
 
 def judged(view: View, finding: Finding) -> Finding:

@@ -82,6 +82,12 @@ def is_segment_file(name: str) -> bool:
     return _NUMBERED.fullmatch(name) is not None
 
 
+def is_snapshot_file(name: str) -> bool:
+    """Whether a file name is that of a snapshot."""
+    match = _NUMBERED.fullmatch(name)
+    return match is not None and match[2] == "snap"
+
+
 def read_header(disk: Disk, number: int, found: Recovered) -> bool:
     """Take over a segment; False when its header cannot be read."""
     name = segment_name(number)

@@ -20,6 +20,7 @@ from shipper.spool.disk import Disk
 from shipper.spool.files import quarantine, set_aside
 from shipper.spool.inspect import STREAM_FILE, cursor_names, look
 from shipper.spool.log import Log
+from shipper.spool.recovery import is_snapshot_file
 from shipper.spool.verify import Verifier
 
 _DRAFT: Final = ".tmp"
@@ -44,11 +45,7 @@ def repair(disk: Disk, max_bytes: int, done: Callable[[Finding], None]) -> None:
     findings = to_repair(disk)
     if not findings:
         return
-    for finding in findings:
-        if finding.file == STREAM_FILE or finding.file.startswith(f"{FOLDER}/"):
-            quarantine(disk, finding.file, finding.start, finding.end)
-    if sum(finding.file == STREAM_FILE for finding in findings) > 1:  # no slot holds a value: it is made anew
-        set_aside(disk, STREAM_FILE)
+    _copy_slots(disk, findings)
     for name in dict.fromkeys(f.file for f in findings if f.file.startswith(f"{dead_letters.FOLDER}/")):
         _rewrite_letters(disk, name, [finding for finding in findings if finding.file == name])
     sinks = {*cursor_names(disk), *look(disk).snapshot_cursors}
@@ -57,6 +54,8 @@ def repair(disk: Disk, max_bytes: int, done: Callable[[Finding], None]) -> None:
         for _ in range(_ROUNDS):
             left = [finding for finding in to_repair(disk) if finding.segment]
             for finding in left:
+                if is_snapshot_file(finding.file) and finding.end:
+                    set_aside(disk, finding.file)
                 log.report(finding.as_damage())
             if not left:
                 break
@@ -64,6 +63,15 @@ def repair(disk: Disk, max_bytes: int, done: Callable[[Finding], None]) -> None:
         log.close()
     for finding in findings:
         done(finding)
+
+
+def _copy_slots(disk: Disk, findings: list[Finding]) -> None:
+    """Opening and closing a log writes each cursor twice, so both slots; the file ``stream`` only once."""
+    for finding in findings:
+        if finding.file == STREAM_FILE or finding.file.startswith(f"{FOLDER}/"):
+            quarantine(disk, finding.file, finding.start, finding.end)
+    if sum(finding.file == STREAM_FILE for finding in findings) > 1:  # no slot holds a value: it is made anew
+        set_aside(disk, STREAM_FILE)
 
 
 def _rewrite_letters(disk: Disk, name: str, damaged: list[Finding]) -> None:
