@@ -176,7 +176,7 @@ class Pipeline:
 
     async def _drain(self, deliveries: Sequence["asyncio.Task[None]"]) -> None:
         """Let what was taken become durable, let the sinks catch up, stop them, seal the spool."""
-        if not self.spool.blocked:
+        if not self.spool.blocked or not self._stop.is_set():  # run --once waits for room
             await self._at_most(self.sources.settling())
         if self._error is None:
             await self._catch_up()
@@ -191,9 +191,15 @@ class Pipeline:
 
     async def _at_most(self, tasks: Sequence["asyncio.Future[Any]"]) -> None:
         """Wait for tasks; once a stop was asked for, no longer than ``shutdown_timeout`` says."""
+        if tasks and not self._stop.is_set():
+            everything = asyncio.ensure_future(asyncio.wait(tasks))
+            stopped = asyncio.create_task(self._stop.wait())
+            await asyncio.wait({everything, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await _cancel([everything, stopped])
+            self._deadline = time.monotonic() + self.config.shutdown_timeout
         if tasks:
             left = max(0.0, self._deadline - time.monotonic())
-            await asyncio.wait(tasks, timeout=left if self._stop.is_set() else None)
+            await asyncio.wait(tasks, timeout=left)
 
     def _say_what_is_left(self) -> None:
         left = sum(feed.backlog_frames for feed in self.feeds.values())
