@@ -82,8 +82,8 @@ class GrpcSink(Sink):
     async def connect(self, outlet: Outlet) -> int:
         """Connect to the most preferred collector that answers; return the number that it expects.
 
-        That is one less where the collector holds more than was acknowledged here: that frame is then compared with
-        the collector's, not sent.
+        That is the cursor where the collector holds more than was acknowledged here: those frames are not sent, but its
+        last one is compared with ours before any of them counts as acknowledged.
 
         :raises StreamDisowned: a collector knows another history of the stream.
         :raises SinkUnavailable: no address answered.

@@ -116,7 +116,7 @@ class Connection:
                 diverged = diverged or last.check != outlet.cursor_crc
         if diverged:
             raise self._diverged(welcome.next - 1)
-        return welcome.next if self._held is None else last.number
+        return welcome.next if self._held is None else outlet.cursor
 
     async def send(self, items: Sequence[Item]) -> None:
         """Send items in order; waits while the window is full. Cancelling it breaks the connection.
@@ -124,7 +124,7 @@ class Connection:
         :raises SinkError: the connection is gone; retriable where connecting again can help.
         """
         window = self._window
-        at = 0 if self._held is None else self._compared(items)
+        at = self._compared(items)
         self._check()
         while at < len(items):
             if not window.fits(size_of(items[at])):
@@ -192,19 +192,28 @@ class Connection:
         await self._channel.close()
 
     def _compared(self, items: Sequence[Item]) -> int:
-        """Compare the collector's last frame with ours; return how many items are done with.
+        """Pass over what the collector has, and compare its last frame with ours; return how many items are done with.
+
+        Nothing counts as acknowledged before that comparison: what another history of the stream has under the same
+        numbers is not there.
 
         :raises StreamDisowned: they are two frames.
         """
-        held, first = self._held, items[0]
-        self._held = None
-        if held is None or first.seq > held.number or first.next != held.number + 1:
-            return 0  # a gap that goes further stands there: it is sent whole
-        if not isinstance(first.body, Gap) and first.body.check != held.check:
-            raise self._diverged(held.number)
-        self._window.next = first.next
-        self._outlet.acked(first.next)
-        return 1
+        held = self._held
+        if held is None:
+            return 0
+        for at, item in enumerate(items):
+            if item.next <= held.number:
+                continue
+            self._held = None
+            if item.seq > held.number or item.next != held.number + 1:
+                return at  # a gap that goes further stands there: it is sent whole
+            if not isinstance(item.body, Gap) and item.body.check != held.check:
+                raise self._diverged(held.number)
+            self._window.next = item.next
+            self._outlet.acked(item.next)
+            return at + 1
+        return len(items)
 
     def _diverged(self, number: int) -> StreamDisowned:
         return StreamDisowned(

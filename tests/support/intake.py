@@ -9,6 +9,7 @@ from typing import Any
 
 from shipper.batch import Batch, DeadLetter, SourceRange
 from shipper.errors import SpoolFailed
+from shipper.metrics import Registry
 from shipper.sources.base import Receipt, Source
 from shipper.spool.body import Mark
 from shipper.spool.frame import Frame
@@ -34,6 +35,7 @@ class MemoryIntake:
     max_delay: float = 0.02
     max_record: int = 1024 * 1024 - 16 * 1024
     state: Mapping[str, bytes] = field(default_factory=dict)
+    metrics: Registry = field(default_factory=Registry)
     batches: list[Batch] = field(default_factory=list)
     lags: dict[str, int] = field(default_factory=dict)
     losses: list[tuple[str, int, str]] = field(default_factory=list)
