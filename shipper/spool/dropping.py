@@ -5,7 +5,7 @@ a cursor's place and leaves its number, with a note of what is missing between t
 makes the gap, also after a restart. Nothing is unlinked here: ``reclaim`` writes the cursors first.
 
 Who gives way, and when
-- a sink that the config no longer has, once the spool is three quarters full, before anything else happens;
+- a sink that the config no longer has, once the spool is two thirds full, before anything else happens;
 - a sink with ``when_full: drop_oldest``, when it holds back more than its ``max_backlog``, or when the spool has no
   room and only sinks that may drop hold its oldest segment: if any other sink holds it, dropping would free nothing.
 """

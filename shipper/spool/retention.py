@@ -20,7 +20,7 @@ from shipper.spool.slots import Slots
 if TYPE_CHECKING:
     from shipper.spool.log import Log
 
-_MOSTLY_FULL: Final = 0.75
+_MOSTLY_FULL: Final = 2 / 3
 """The share of ``max_bytes`` from which on removed sinks give way: before a full spool is felt anywhere."""
 
 
