@@ -116,8 +116,8 @@ def test_a_collector_that_is_restored_from_an_old_backup_goes_on_where_the_agent
     assert fleet.got("a") == fleet.lines
 
 
-def test_a_fleet_spreads_over_its_collectors(tmp_path: Path) -> None:
-    """Every agent is at one collector; with eight agents both have some, but for one fleet in 128."""
+def test_in_a_fleet_that_spreads_each_agent_keeps_to_one_collector(tmp_path: Path) -> None:
+    """Every agent ships all that it has to one of them (how evenly: tests/wire/test_dial.py)."""
     fleet = Fleet(tmp_path)
     nodes = [fleet.collector(name) for name in "ab"]
     for node in nodes:
