@@ -39,7 +39,7 @@ def test_systemd_understands_every_line(name: str, tmp_path: Path) -> None:
 def test_systemd_finds_little_that_the_process_could_do(name: str) -> None:
     """2.0 and less is systemd's "OK"; what is left is the network, which it is there for."""
     unit = FOLDER / f"shipper-{name}.service"
-    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", unit]
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", str(unit)]
     judged = subprocess.run(command, capture_output=True, text=True, check=False)
     assert judged.returncode == 0, judged.stdout
 
