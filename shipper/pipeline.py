@@ -83,7 +83,7 @@ class Pipeline:
         self.readiness.guard(
             "spool", "writer", lambda: self.sources.writing and not self.spool.blocked, lambda: self.sources.settled
         )
-        self.control = Control(config.data_dir, {})
+        self.control = Control(config.data_dir, {"forget": self._forget})
         self.manager = ServiceManager()
         self.admin = (
             Admin(config.admin.listen, self.metrics, self.readiness.check, partial(status, self))
@@ -106,7 +106,8 @@ class Pipeline:
     def _must_move(self, name: str) -> bool:
         """The sink has frames to deliver, and neither the far side nor the disk holds it up."""
         delivery = self.deliveries[name]
-        return delivery.up and not delivery.caught_up and not self.config.sinks[name].held_up()
+        room = self.spool.blocked_by in {None, "max_bytes"}  # else not even a refusal can be noted
+        return delivery.up and not delivery.caught_up and room and not self.config.sinks[name].held_up()
 
     def _fill(self) -> float:
         return 1.0 if self.spool.blocked else self.spool.used / self.spool.max_bytes
@@ -126,6 +127,10 @@ class Pipeline:
             last=damage.last,
             reason=damage.reason,
         )
+
+    async def _forget(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The command ``shipper spool forget``."""
+        return {"freed_bytes": await self.spool.forget(str(request.get("sink")))}
 
     def stop(self) -> None:
         """Begin to drain and stop."""

@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from shipper.errors import ConfigError, SpoolLocked
+from shipper.errors import ConfigError, NotRunning, SpoolError, SpoolLocked
 
 if TYPE_CHECKING:
     from shipper.sinks.base import Gap
     from shipper.spool.browse import Step
     from shipper.spool.checks import Finding
 
-HELP = "Look into a spool: ls, verify, cat; repair a damaged one."
+HELP = "Look into a spool (ls, verify, cat), repair a damaged one, forget a removed sink."
 
 _EPILOG = """\
 examples:
@@ -21,6 +21,7 @@ examples:
   shipper spool verify agent.yaml             # reads everything; exit code 1 when something is damaged
   shipper spool cat --sink central agent.yaml | head
   shipper spool repair --dry-run agent.yaml   # of a stopped process
+  shipper spool forget old-central agent.yaml # a sink that the config has no more
 
 TARGET is a config file, or a data directory. ls, verify and cat change nothing and work while shipper runs.
 """
@@ -44,6 +45,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verify = action("verify", "read everything and check every checksum", "verify /var/lib/shipper/agent")
     cat = action("cat", "print the records as one JSON object a line", "cat --sink central agent.yaml | head")
     repair = action("repair", "set aside what is damaged; the process must be stopped", "repair --dry-run agent.yaml")
+    forget = actions.add_parser(
+        "forget",
+        help="give up what waits for a sink that was removed from the config",
+        description="Give up what waits for a sink that was removed from the config, also while shipper runs.",
+        epilog="example: shipper spool forget old-central agent.yaml",
+        allow_abbrev=False,
+    )
+    forget.add_argument("sink", metavar="SINK", help="its name")
+    forget.add_argument("target", metavar="TARGET", type=Path, help=_TARGET)
     for reading in (ls, verify):
         reading.add_argument("--json", action="store_true", help="for programs")
     cat.add_argument("--sink", metavar="NAME", help="only what this sink has not acknowledged")
@@ -57,7 +67,7 @@ def execute(args: argparse.Namespace) -> int:
     :raises ConfigError: the target is no config and no data directory.
     :raises ShipperError: the spool cannot be read, or repaired.
     """
-    actions = {"ls": _ls, "verify": _verify, "cat": _cat, "repair": _repair}
+    actions = {"ls": _ls, "verify": _verify, "cat": _cat, "repair": _repair, "forget": _forget}
     return actions[args.action](_find(args.target), args)
 
 
@@ -68,6 +78,8 @@ class _Target(NamedTuple):
     root: Path
     """The spool's directory."""
     max_bytes: int
+    sinks: frozenset[str] = frozenset()
+    """Those of the config, where it was named."""
 
 
 def _find(path: Path) -> _Target:
@@ -96,7 +108,7 @@ def _configured(path: Path) -> _Target:
     root = loaded.data_dir / "spool"
     if not os.path.lexists(root):
         raise ConfigError([f"{path}: its data_dir {loaded.data_dir} holds no spool; nothing ran with it yet"])
-    return _Target(loaded.data_dir, root, int(loaded.spool.max_bytes))
+    return _Target(loaded.data_dir, root, int(loaded.spool.max_bytes), frozenset(loaded.sinks))
 
 
 def _ls(target: _Target, args: argparse.Namespace) -> int:
@@ -142,12 +154,13 @@ def _cat(target: _Target, args: argparse.Namespace) -> int:
     disk = LookingDisk(target.root)
     view = look(disk)
     position, seq = start_of(view, args.first or 0)
+    lost = None
     if args.sink is not None:
         cursor = cursor_of(view, args.sink)
         if cursor.seq > (args.first or 0):
-            position, seq = cursor.position, cursor.seq
+            position, seq, lost = cursor.position, cursor.seq, cursor.lost
     unreadable = False
-    for step in browse(disk, view, position, seq):
+    for step in browse(disk, view, position, seq, lost):
         if step.item is not None and step.item.next <= (args.first or 0):
             continue
         if step.item is None or isinstance(step.item.body, Gap):
@@ -191,6 +204,27 @@ def _repair(target: _Target, args: argparse.Namespace) -> int:
         _print(f"{len(findings)} would be set aside under {target.root}/quarantine\n")
     else:
         _print(f"{len(findings)} set aside under {target.root}/quarantine\n")
+    return 0
+
+
+def _forget(target: _Target, args: argparse.Namespace) -> int:
+    from shipper.control import call
+    from shipper.spool.disk import RealDisk
+    from shipper.spool.retention import forget_sink
+
+    if args.sink in target.sinks:
+        raise SpoolError(f"the config has the sink {args.sink!r}: remove it there first, or its backlog would be lost")
+    try:
+        freed = call(target.data_dir, "forget", sink=args.sink)["freed_bytes"]
+        _print(f"forgot {args.sink}: {freed} bytes are free again\n")
+    except NotRunning:
+        disk = RealDisk(target.root)
+        disk.lock()
+        try:
+            forget_sink(disk, args.sink)
+        finally:
+            disk.unlock()
+        _print(f"forgot {args.sink}: the next start frees what only it had not acknowledged\n")
     return 0
 
 

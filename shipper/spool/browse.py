@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from shipper.errors import SpoolError
 from shipper.sinks.base import Gap, Item
-from shipper.spool.body import CursorValue, Position
+from shipper.spool.body import CursorValue, Lost, Position
 from shipper.spool.disk import Disk
 from shipper.spool.files import Damage, segment_name
 from shipper.spool.inspect import View
@@ -53,14 +53,16 @@ def cursor_of(view: View, sink: str) -> CursorValue:
     raise SpoolError(f"no sink {sink!r} has a cursor in this spool; there are: {known}")
 
 
-def browse(disk: Disk, view: View, position: Position, seq: int) -> Iterator[Step]:
+def browse(disk: Disk, view: View, position: Position, seq: int, lost: Lost | None = None) -> Iterator[Step]:
     """Everything from ``position`` on, where ``seq`` is the next number expected, to the end of the view.
+
+    ``lost``: what is missing to a sink before its position.
 
     :raises FutureFormat: a newer shipper wrote some of it.
     """
     met: list[Damage] = []
     reader = Reader(disk, view, Recent(), met.append)
-    reader.seek(position, seq)
+    reader.seek(position, seq, lost)
     try:
         while (read := reader.step()) is not None:
             damages = list(met)

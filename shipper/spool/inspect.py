@@ -19,12 +19,12 @@ import msgspec
 
 from shipper.errors import SpoolDenied, SpoolError, SpoolFailed
 from shipper.spool.body import BEFORE_ALL, CursorValue, Position
-from shipper.spool.cursor import FOLDER
+from shipper.spool.cursor import FOLDER, is_name
 from shipper.spool.disk import Disk, File, RealDisk
 from shipper.spool.files import Damage, Segment
-from shipper.spool.streams import Identity
 from shipper.spool.recovery import numbers, read_header, was_used
 from shipper.spool.slots import SLOT, SlotsRead, read_slots
+from shipper.spool.streams import Identity
 from shipper.spool.tail import Recovered, replay
 
 STREAM_FILE: Final = "stream"
@@ -127,8 +127,8 @@ def _look(disk: Disk) -> View:
         found.segments,
         Position(last, end) if last else BEFORE_ALL,
         max([found.next_seq, *(value.seq for value in values)]),
-        cursors,
-        found.snapshot.cursors,
+        {name: slots for name, slots in cursors.items() if not _is_forgotten(slots)},
+        {name: value for name, value in found.snapshot.cursors.items() if not _is_forgotten(cursors.get(name))},
         found.snapshot.state,
         unreadable,
         next((damage for damage in found.damages if not damage.acknowledged), None),
@@ -143,8 +143,12 @@ def _is_unreadable(disk: Disk, number: int, found: Recovered) -> bool:
 
 
 def cursor_names(disk: Disk) -> list[str]:
-    """The names of the sinks that have a cursor."""
-    return [name for name in disk.names(FOLDER) if not name.startswith(".")]
+    """The names of the sinks that have a cursor, or had one before they were forgotten."""
+    return [name for name in disk.names(FOLDER) if is_name(name)]
+
+
+def _is_forgotten(slots: SlotsRead[CursorValue] | None) -> bool:
+    return slots is not None and slots.value is not None and slots.value.forgotten
 
 
 def slots_of(disk: Disk, name: str, kind: type[T]) -> SlotsRead[T]:

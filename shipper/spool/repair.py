@@ -18,7 +18,7 @@ from shipper.spool.checks import Finding, read_all
 from shipper.spool.cursor import FOLDER
 from shipper.spool.disk import Disk
 from shipper.spool.files import quarantine, set_aside
-from shipper.spool.inspect import STREAM_FILE, cursor_names, look
+from shipper.spool.inspect import STREAM_FILE, look
 from shipper.spool.log import Log
 from shipper.spool.recovery import is_snapshot_file
 from shipper.spool.verify import Verifier
@@ -48,7 +48,8 @@ def repair(disk: Disk, max_bytes: int, done: Callable[[Finding], None]) -> None:
     _copy_slots(disk, findings)
     for name in dict.fromkeys(f.file for f in findings if f.file.startswith(f"{dead_letters.FOLDER}/")):
         _rewrite_letters(disk, name, [finding for finding in findings if finding.file == name])
-    sinks = {*cursor_names(disk), *look(disk).snapshot_cursors}
+    view = look(disk)
+    sinks = {*view.cursors, *view.snapshot_cursors}
     log = Log(disk, max_bytes, sinks)  # as a start does: moves, copies, cuts and notes what it meets
     try:
         for _ in range(_ROUNDS):

@@ -16,10 +16,10 @@ from shipper.spool.cursor import FOLDER
 from shipper.spool.disk import Disk
 from shipper.spool.files import segment_name
 from shipper.spool.inspect import STREAM_FILE, View, cursor_names, look, slots_of
-from shipper.spool.streams import Identity
 from shipper.spool.recovery import is_segment_file
 from shipper.spool.reserve import NAME as RESERVE
 from shipper.spool.slots import SLOT, SlotsRead
+from shipper.spool.streams import Identity
 
 _DRAFTS: Final = (".new", ".tmp")
 """Files that take another one's place once they are whole; a crash may leave one."""

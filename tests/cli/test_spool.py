@@ -118,6 +118,30 @@ def test_damage_is_named_repaired_and_known_afterwards(tmp_path: Path) -> None:
     assert _spool("repair", agent.config).stdout == "nothing is damaged\n"
 
 
+@pytest.mark.parametrize("running", [True, False])
+def test_a_removed_sink_is_forgotten_but_not_one_that_the_config_has(tmp_path: Path, *, running: bool) -> None:
+    agent = _stopped(tmp_path)
+    refused = _spool("forget", "out", agent.config)
+    assert refused.returncode == 1
+    assert "the config has the sink 'out'" in refused.stderr
+    agent.config.write_text(agent.config.read_text().replace("{out:", "{other:"))
+    if running:
+        agent.start()
+        wait_for(lambda: agent.up, "the start-up line")
+        by_directory = _spool("forget", "other", tmp_path / "data")
+        assert by_directory.returncode == 1, "the process knows what its config has"
+        assert "the config has the sink 'other'" in by_directory.stderr
+    done = _spool("forget", "out", agent.config)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("forgot out: ")
+    assert "out" not in json.loads(_spool("ls", "--json", agent.config).stdout)["sinks"]
+    again = _spool("forget", "out", agent.config)
+    assert again.returncode == 1
+    assert "no sink 'out'" in again.stderr
+    if running:
+        assert agent.stop() == 0
+
+
 def test_what_is_no_spool_is_told_in_one_sentence(tmp_path: Path) -> None:
     missing = _spool("ls", tmp_path / "nothing")
     assert (missing.returncode, missing.stdout) == (2, "")
