@@ -163,3 +163,17 @@ def test_who_has_seen_enough_ends_it_quietly(tmp_path: Path) -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60)
     assert done.stderr == ""
     assert json.loads(done.stdout)["message"] == "line 0"
+
+
+def test_the_commands_of_the_guide_work(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guide" / "spool.md").read_text("utf-8")
+    commands = [line.removeprefix("$ shipper spool ").split() for line in guide.splitlines() if line.startswith("$ ")]
+    assert {command[0] for command in commands} == {"ls", "verify", "cat", "repair"}
+    agent = _stopped(tmp_path)
+    agent.config.write_text(agent.config.read_text().replace("{out:", "{central:"))
+    agent.start()
+    wait_for(lambda: agent.up, "the start-up line")
+    assert agent.stop() == 0
+    for command in commands:
+        done = _spool(*[agent.config if word == "agent.yaml" else word for word in command])
+        assert (done.returncode, done.stderr) == (0, ""), command
