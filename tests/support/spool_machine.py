@@ -7,6 +7,9 @@ of an open, and compares with an oracle after each start:
 - of a commit that did not return a whole prefix of its drafts is there: entries, state, marks and dead letters alike;
 - no wrong byte, nothing that was never appended, no number missing or given twice;
 - on every crash image each durable cursor stands at or after the oldest segment;
+- what the sink ``b`` had to give up is one gap in its place, its records counted exactly, and costs ``a`` nothing;
+- a sink that left goes on where it stood; one that was forgotten begins at the tail;
+- under a new stream id the backlog is the same, stamped anew;
 - epochs rise; a full spool takes no more frames and goes on once the sinks have read.
 
 """
@@ -64,7 +67,8 @@ class SinkModel:
     acked: int
     safe: int
     """What of it is durable for certain."""
-    unacked: deque[tuple[int, Position]] = field(default_factory=deque)
+    unacked: deque[tuple[int, Position, int]] = field(default_factory=deque)
+    """Next number, place behind it, records."""
 
 
 survivals: st.SearchStrategy[Survival] = st.sampled_from(["none", "some", "all"])
@@ -126,6 +130,7 @@ class SpoolMachine(RuleBasedStateMachine):
         """The sinks of the config; others join."""
         self.safe = {"a": 1}
         self.acked = {"a": 1}
+        self.forgetting = False
         self.damages: list[Damage] = []
         self.patches: list[Any] = []
         self.sinks: dict[str, SinkModel] = {}
@@ -182,13 +187,11 @@ class SpoolMachine(RuleBasedStateMachine):
         it = self.sinks.get(sink)
         if it is None:
             return
-        last = None
         while it.unacked and count:
-            last = it.unacked.popleft()
+            seq, after, records = it.unacked.popleft()
             count -= 1
-        if last is not None:
-            it.acked = last[0]
-            self.store.log.cursors[sink].place(CursorValue(*last))
+            it.acked = seq
+            self.store.log.cursors[sink].ack(seq, after, 0, records)
 
     @rule(sink=st.sampled_from(SINKS))
     def rewind(self, sink: str) -> None:
@@ -211,6 +214,41 @@ class SpoolMachine(RuleBasedStateMachine):
                 self._check_image(self.disk.power_cut("none", "all", random.Random(0)))
 
         self._run(reclaim)
+
+    @rule(blocked=st.booleans())
+    def give_way(self, blocked: bool) -> None:
+        """The sinks that may drop give up what is in the way, as the event loop has them do it."""
+
+        def go() -> None:
+            for drop in self.store.retention.make_way(blocked=blocked):
+                assert drop.sink == "b"
+                if self.store.log.cursors["b"].drop(drop):
+                    self.rewind("b")
+            self.store.log.reclaim()
+
+        self._run(go)
+
+    @rule()
+    def forget(self) -> None:
+        """What waits for a sink that left is given up."""
+
+        def go() -> None:
+            if "b" in self.store.log.removed:
+                self.forgetting = True
+                self.store.retention.forget("b")
+                self.forgetting = False
+                del self.safe["b"], self.acked["b"]
+
+        self._run(go)
+
+    @rule()
+    def take_new_stream(self) -> None:
+        def go() -> None:
+            assert self.oracle is not None
+            self.store.log.take_new_stream()
+            self.oracle.rename(self.store.log.stream)
+
+        self._run(go)
 
     @rule()
     def roll(self) -> None:
@@ -255,16 +293,16 @@ class SpoolMachine(RuleBasedStateMachine):
         self.cuts.extend(again)
         self._restart()
 
-    @rule(cut=cuts, again=st.lists(cuts, max_size=1), join=st.booleans())
-    def close(self, cut: Cut, again: list[Cut], join: bool) -> None:
-        """A clean end; another sink may be in the config at the next start."""
+    @rule(cut=cuts, again=st.lists(cuts, max_size=1), join=st.sampled_from([None, True, False]))
+    def close(self, cut: Cut, again: list[Cut], join: bool | None) -> None:
+        """A clean end; another sink may be in the config at the next start, or not any more."""
 
         def close() -> None:
             self.store.close()
             self._all_safe()
             self.cuts.clear()
             self.cuts.extend([cut, *again])
-            self.names = SINKS if join else self.names
+            self.names = self.names if join is None else SINKS if join else SINKS[:1]
             self.disk.life += 1
             self._restart()
 
@@ -312,12 +350,17 @@ class SpoolMachine(RuleBasedStateMachine):
             assert it.reader.next == self.oracle.next_seq
             return False
         if read.item is not None:
-            self.oracle.check_item(read.item, expected)
-            it.unacked.append((read.next, read.after))
+            lost = self.store.log.cursors[sink].value.lost
+            if lost is not None and read.next == lost.next:
+                assert sink == "b"
+                self.oracle.check_lost(read.item, expected)
+            else:
+                self.oracle.check_item(read.item, expected)
+            it.unacked.append((read.next, read.after, read.item.body.records))
         elif it.unacked:
-            it.unacked[-1] = (it.unacked[-1][0], read.after)
+            it.unacked[-1] = (it.unacked[-1][0], read.after, it.unacked[-1][2])
         else:
-            self.store.log.cursors[sink].place(CursorValue(it.acked, read.after))
+            self.store.log.cursors[sink].ack(it.acked, read.after, 0, 0)
         return True
 
     def _run(self, work: Callable[[], None]) -> None:
@@ -350,8 +393,8 @@ class SpoolMachine(RuleBasedStateMachine):
             self._check_image(self.disk)
         self.crashes += 1
         if self.sinks:
-            self.safe = {sink: it.safe for sink, it in self.sinks.items()}
-            self.acked = {sink: it.acked for sink, it in self.sinks.items()}
+            self.safe |= {sink: it.safe for sink, it in self.sinks.items()}
+            self.acked |= {sink: it.acked for sink, it in self.sinks.items()}
         self.sinks = {}
         self._open()
 
@@ -361,13 +404,13 @@ class SpoolMachine(RuleBasedStateMachine):
         oldest = min((int(name[:20]) for name in image.names() if name.endswith(".seg")), default=0)
         for sink in (*SINKS, DEAD_LETTER_CURSOR):
             value = Slots(image, f"{FOLDER}/{sink}", CursorValue).value
-            if value is not None:
+            if value is not None and not value.forgotten:
                 assert value.position.segment >= oldest, f"cursor {value} of {sink}, but the oldest segment is {oldest}"
 
     def _open(self) -> None:
         self._arm()
         try:
-            self.store = Store(self.disk, MAX_BYTES, 1 << 30, self.names)
+            self.store = Store(self.disk, MAX_BYTES, 1 << 30, self.names, limits={name: 300_000 for name in self.names[1:]})
         except Crash:
             self._restart()
             return
@@ -382,10 +425,17 @@ class SpoolMachine(RuleBasedStateMachine):
         assert not [damage for damage in log.damages if damage.acknowledged], "a crash is no corruption"
         if self.oracle is None:
             self.oracle = Oracle(log.stream)
-        assert log.stream == self.oracle.stream
+        if log.stream != self.oracle.stream:  # it ended while it took a new one
+            assert log.identity.former[-1] == self.oracle.stream
+            self.oracle.rename(log.stream)
         self.oracle = self._survivors(self.oracle)
         self.pending = []
         self.sinks = {}
+        if self.forgetting:  # it ended in the middle of that
+            self.forgetting = False
+            if "b" not in log.cursors:
+                self.safe.pop("b", None)
+                self.acked.pop("b", None)
         for sink in self.names:
             value = log.cursors[sink].value
             tail = self.oracle.next_seq  # where a new one starts

@@ -13,6 +13,7 @@ from shipper.spool.body import GapNote, Mark
 from shipper.spool.dead_letters import FOLDER, StoredLetter, letters
 from shipper.spool.draft import EntryDraft
 from shipper.spool.frame import Frame, FrameDraft, FrameMeta, decode, draft
+from shipper.spool.heads import restamp
 
 
 def frame_of(number: int, size: int) -> FrameDraft:
@@ -79,6 +80,22 @@ class Oracle:
         return Oracle(
             self.stream, self.next_seq, dict(self.entries), dict(self.state), dict(self.marks), list(self.letters)
         )
+
+    def rename(self, stream: bytes) -> None:
+        """The spool goes on under another id: what it wrote itself is stamped anew."""
+        for seq, wanted in self.entries.items():
+            if isinstance(wanted, bytes) and (frame := decode(wanted)).stream == self.stream:
+                self.entries[seq] = restamp(frame, stream).raw
+        self.stream = stream
+
+    def check_lost(self, item: Item, expected: int) -> None:
+        """A gap in place of what a sink had to give up: all of it, its records counted exactly."""
+        gap = item.body
+        assert isinstance(gap, Gap)
+        assert item.seq == gap.first == expected
+        gone = [self.entries[seq] for seq in range(gap.first, gap.last + 1)]
+        records = [decode(one).records if isinstance(one, bytes) else one for one in gone]
+        assert gap.records == (-1 if -1 in records else sum(records))
 
     def check_item(self, item: Item, expected: int) -> None:
         """An item that a sink was given: the right number with the right bytes."""
