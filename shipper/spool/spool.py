@@ -215,6 +215,12 @@ class Spool:
         self._subscriptions[name] = subscription = Subscription(self, new_reader, self._log.cursors[name])
         return subscription
 
+    def segment_of(self, seq: int) -> tuple[int, Position] | None:
+        """The first number, and the place before it, of the last segment that begins at or before a number."""
+        found = [segment for segment in self._log.segments.values() if segment.header.first <= seq]
+        last = max(found, key=lambda segment: segment.header.id, default=None)
+        return None if last is None else (last.header.first, Position(last.header.id, last.begin))
+
     def held_back(self, at: Position) -> int:
         """Bytes written at and after a place."""
         return held_back(self._log, at)

@@ -205,6 +205,7 @@ class Subscription:
         if delivered:
             self.rewind()
         self._skip_to = min(seq, self._spool.next_seq)
+        self._leap()
         while self._reader.next < self._skip_to and not self._reader.at_end:
             reader = self._reader
             reads = await asyncio.to_thread(_steps, reader, _FORWARD, from_disk=True)
@@ -212,6 +213,16 @@ class Subscription:
                 if self._take(read) is not None:  # a gap that reaches beyond it
                     self.rewind()
                     return
+
+    def _leap(self) -> None:
+        """Whole segments that the far side has are passed unread: after a crash they may be gigabytes."""
+        value, target = self._cursor.value, self._spool.segment_of(self._skip_to)
+        if value.lost is not None or target is None:
+            return
+        first, place = target
+        if first > value.seq and place > value.position:
+            self._move(first, place, 0, -1)
+            self.rewind()
 
     def rewind(self) -> None:
         """Read again from the cursor. A ``read`` that was cancelled may still be at work: it keeps its own reader."""

@@ -262,6 +262,22 @@ async def test_forward_passes_over_what_the_far_side_has(open_spool: Open) -> No
     assert [item.seq for item in await feed.read(1)] == [6]
 
 
+async def test_forward_does_not_read_whole_segments_that_the_far_side_has(open_spool: Open, tmp_path: Path) -> None:
+    spool = await open_spool(max_bytes=4 << 20)  # segments of 256 KiB
+    await asyncio.gather(*(spool.append(draft(number, 50_000)) for number in range(30)))
+    spool = await open_spool(max_bytes=4 << 20)
+    segments = sorted(tmp_path.glob("*.seg"))
+    assert len(segments) > 5
+    for path in segments[:4]:
+        path.write_bytes(path.read_bytes().replace(b"SHPF", b"gone"))
+    feed = spool.subscribe("a")
+    feed.rewind()
+    await feed.forward(29)
+    assert (feed.cursor, spool.damages) == (29, [])
+    assert feed.cursor_crc == frame_of(27, 50_000).stamp(spool.stream, 28)[1]
+    assert [item.seq for item in await read_all(feed, 31)] == [29, 30]
+
+
 async def test_a_backlog_larger_than_the_memory_for_it_is_read_from_disk(open_spool: Open) -> None:
     spool = await open_spool(max_bytes=64 << 20)
     feed = spool.subscribe("a")
