@@ -410,7 +410,8 @@ class SpoolMachine(RuleBasedStateMachine):
     def _open(self) -> None:
         self._arm()
         try:
-            self.store = Store(self.disk, MAX_BYTES, 1 << 30, self.names, limits={name: 300_000 for name in self.names[1:]})
+            limits = dict.fromkeys(self.names[1:], 300_000)
+            self.store = Store(self.disk, MAX_BYTES, 1 << 30, self.names, limits=limits)
         except Crash:
             self._restart()
             return
