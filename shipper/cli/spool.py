@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from shipper.errors import ConfigError, NotRunning, SpoolError, SpoolLocked
+from shipper.errors import ConfigError, NotRunning, SpoolDenied, SpoolError, SpoolLocked
 
 if TYPE_CHECKING:
     from shipper.sinks.base import Gap
@@ -83,7 +83,7 @@ class _Target(NamedTuple):
 
 
 def _find(path: Path) -> _Target:
-    """:raises ConfigError: there is no spool."""
+    """:raises ConfigError: there is no spool. :raises SpoolDenied: the user may not look."""
     if not path.is_dir():
         if not os.path.lexists(path):
             raise ConfigError([f"{path}: no such file or directory; name a config file or a data directory"])
@@ -91,7 +91,7 @@ def _find(path: Path) -> _Target:
     try:
         names = set(os.listdir(path))
     except PermissionError as error:
-        raise ConfigError([f"{path}: permission denied; call this as the user of the spool, or as root"]) from error
+        raise SpoolDenied(f"permission denied: {path}; call this as the user of the spool, or as root") from error
     if "spool" in names:
         return _Target(path, path / "spool", _DEFAULT_MAX_BYTES)
     if "stream" in names or any(name.endswith(".seg") for name in names):
@@ -106,8 +106,14 @@ def _configured(path: Path) -> _Target:
 
     loaded = config.load([path])
     root = loaded.data_dir / "spool"
-    if not os.path.lexists(root):
-        raise ConfigError([f"{path}: its data_dir {loaded.data_dir} holds no spool; nothing ran with it yet"])
+    try:
+        root.stat()
+    except PermissionError as error:
+        raise SpoolDenied(f"permission denied: {root}; call this as the user of the spool, or as root") from error
+    except OSError as error:
+        raise ConfigError(
+            [f"{path}: its data_dir {loaded.data_dir} holds no spool; nothing ran with it yet"]
+        ) from error
     return _Target(loaded.data_dir, root, int(loaded.spool.max_bytes), frozenset(loaded.sinks))
 
 

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.files import as_nobody
 from support.processes import Node, free_port, wait_for
+
+from shipper.cli import main
 
 
 @pytest.fixture(autouse=True)
@@ -153,8 +156,32 @@ def test_what_is_no_spool_is_told_in_one_sentence(tmp_path: Path) -> None:
     agent = _agent(tmp_path)
     unused = _spool("cat", agent.config)
     assert unused.returncode == 2
-    assert "holds no spool; nothing ran with it yet" in unused.stderr
+    assert "holds no spool; nothing ran yet" in unused.stderr
     assert not (tmp_path / "data").exists(), "looking makes nothing"
+
+
+@pytest.mark.parametrize("closed", ["data", "data/spool"])
+def test_who_may_not_look_is_told_so_in_one_sentence(
+    tmp_path: Path, closed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent = _stopped(tmp_path)
+    folder = tmp_path / closed
+    for command in (["ls"], ["verify"], ["cat"], ["repair", "--dry-run"]):
+        assert main(["spool", *command, str(agent.config)]) == 0  # imports what the other user may not read
+    capsys.readouterr()
+    (tmp_path / "data").chmod(0o755)
+    folder.chmod(0)
+    try:
+        with as_nobody(tmp_path):
+            for target in (agent.config, tmp_path / "data"):
+                for command in (["ls"], ["verify"], ["cat"], ["repair", "--dry-run"]):
+                    assert main(["spool", *command, str(target)]) == 1
+                    said = capsys.readouterr()
+                    assert said.out == ""
+                    assert said.err.count("\n") == 1
+                    assert said.err.startswith(f"shipper: permission denied: {tmp_path}/data")
+    finally:
+        folder.chmod(0o700)
 
 
 def test_who_has_seen_enough_ends_it_quietly(tmp_path: Path) -> None:
