@@ -207,7 +207,8 @@ def walk(reader: SegmentReader, limit: int, offset: int = HEADER_SIZE) -> Iterat
 
 
 def _any_byte(reader: SegmentReader, start: int, end: int) -> bool:
-    return any(reader.file.read(min(_BLOCK, end - at), at).strip(b"\0") for at in range(start, end, _BLOCK))
+    blocks = (reader.file.read(min(_BLOCK, end - at), at) for at in range(start, end, _BLOCK))
+    return any(block != bytes(len(block)) for block in blocks)  # far faster than strip
 
 
 def apply(entry: Entry, snapshot: Snapshot) -> None:
