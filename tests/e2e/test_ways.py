@@ -134,7 +134,7 @@ def test_a_full_spool_blocks_the_source_and_goes_on_by_itself(tmp_path: Path, lo
         f"spool: {{max_bytes: 2MiB}}\nadmin: {{listen: '127.0.0.1:{free_port()}'}}\n",
     )
     source.start()
-    wait_for(lambda: "full" in source.output(), "the warning that the spool is nearly full")
+    wait_for(lambda: "no room" in source.output(), "the warning that the spool is full")
     target = collector(tmp_path, port, f"{{archive: {{type: file, path: '{tmp_path}/out.ndjson'}}}}")
     target.start()
     out = tmp_path / "out.ndjson"
