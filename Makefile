@@ -16,7 +16,7 @@ demo: $(STAMP) ## a collector and an agent through an outage, half a minute
 test: $(STAMP) ## all tests
 	@$(BIN)/python -m pytest
 
-bench: $(STAMP) ## the workloads of benchmarks/README.md, about 15 minutes
+bench: $(STAMP) ## the workloads of benchmarks/README.md, about 40 minutes
 	@$(BIN)/python -m benchmarks
 
 lint: $(STAMP) ## style and types

@@ -86,7 +86,7 @@ def measure(
     counts: tuple[int, ...] = (1, 10, 100, 1000),
 ) -> list[Row]:
     """``seconds`` for each part, ``mixed`` for the mix of ``scale`` agents; ``counts`` of busy ones."""
-    need_room(folder, int(seconds * 200_000_000))
+    need_room(folder, int(seconds * 400_000_000))
 
     def run(groups: list[Group], lasts: float) -> Result:
         return _run(groups, lasts, folder, cores)
