@@ -1,7 +1,7 @@
 """The service manager hears what systemd expects, and the watchdog starves when this process hangs, and only then.
 
-The processes are real, and so is the socket. The watchdog allows 2 seconds, so feeding stops after 1 second of standing
-still; a noisy machine may cost a feeding here and there, which no test counts on.
+The processes are real, and so is the socket. The watchdog allows a second, so feeding stops after half a second of
+standing still; a noisy machine may cost a feeding here and there, which no test counts on.
 """
 
 import asyncio
@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 from support.processes import Node, free_port, wait_for
 from support.service_manager import ServiceManager as Systemd
+from support.small_disk import SmallDisk
 from support.until import until
 
 from shipper import notify
 
-WATCHDOG = 2.0
+WATCHDOG = 1.0
 FED = "WATCHDOG=1"
 
 
@@ -65,8 +66,8 @@ def wait_ready(systemd: Systemd) -> None:
 
 def wait_fed_for_long(systemd: Systemd) -> None:
     """It is fed for several times as long as it takes to starve."""
-    for _ in range(4 * notify.TICKS):
-        systemd.wait_for(lambda line: line == FED, "a feeding", seconds=4 * WATCHDOG)
+    for _ in range(3 * notify.TICKS):
+        systemd.wait_for(lambda line: line == FED, "a feeding")
 
 
 def wait_starved(systemd: Systemd) -> None:
@@ -201,6 +202,30 @@ def test_a_full_spool_feeds_the_watchdog_of_the_agent_and_of_the_collector(tmp_p
             manager.wait_for(lambda line: "no room (max_bytes)" in line, "a full spool")
         wait_fed_for_long(systemd)
         wait_fed_for_long(collectors)
+
+
+def test_a_full_disk_feeds_the_watchdog(tmp_path: Path, systemd: Systemd) -> None:
+    disk = SmallDisk(tmp_path / "disk", 16 * 2**20)
+    log = (tmp_path / "agent.log").open("wb")
+    (tmp_path / "logs").mkdir()
+    config = tmp_path / "agent.yaml"
+    config.write_text(
+        f"data_dir: {tmp_path}/disk/data\nsources: {{app: {{type: file, include: ['{tmp_path}/logs/*.log']}}}}\n"
+        f"sinks: {{out: {{type: grpc, addresses: ['127.0.0.1:{free_port()}']}}}}\nspool: {{max_bytes: 32MiB}}\n"
+    )
+    process = subprocess.Popen([*disk.inside, sys.executable, "-m", "shipper", "run", config], stderr=log)
+    try:
+        wait_ready(systemd)
+        disk.fill(leave=0)
+        for _ in range(60):
+            write(tmp_path, "".join(f"{os.urandom(1_000).hex()}\n" for _ in range(100)))
+        systemd.wait_for(lambda line: line.startswith("STATUS=not ready") and "disk" in line, "a full disk")
+        wait_fed_for_long(systemd)
+    finally:
+        process.kill()
+        process.wait()
+        disk.close()
+        log.close()
 
 
 HANGING_PROCESSOR = """

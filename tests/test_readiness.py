@@ -218,3 +218,56 @@ def test_a_batch_that_hangs_in_the_chain_turns_it_red() -> None:
     assert shown["reasons"] == ["chain app: 1 batches wait and none was finished for 30 s"]
     in_hand[0] = 0
     assert pipeline.readiness.check()[0]
+
+
+# The watchdog's question
+
+
+class _Hand:
+    """Something that this process has in hand."""
+
+    def __init__(self, readiness: Readiness, name: str) -> None:
+        self.busy = True
+        self.position = 0
+        readiness.guard("chain", name, lambda: self.busy, lambda: self.position)
+
+
+def test_what_waits_for_others_leaves_it_alive_however_red_it_is(pipeline: _Pipeline) -> None:
+    """Bytes that wait for a sink that is away, and a full spool: a restart helps neither."""
+    pipeline.pending, pipeline.fill = 4096, 1.0
+    for _ in range(3):
+        assert not pipeline.after(STALL)[0]
+        assert pipeline.readiness.alive(1.0)
+
+
+def test_what_is_in_hand_and_stands_still_for_too_long_is_no_life(
+    pipeline: _Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hand = _Hand(pipeline.readiness, "app")
+    alive = pipeline.readiness.alive
+    assert alive(10)
+    pipeline.now += 9.9
+    assert alive(10)
+    pipeline.now += 0.1
+    assert not alive(10)
+    assert "chain app: a processor has not returned for 10 s" in capsys.readouterr().err
+    hand.position += 1
+    assert alive(10)
+    pipeline.now += 10
+    hand.busy = False
+    assert alive(10)
+
+
+def test_each_thing_in_hand_has_its_own_time(pipeline: _Pipeline) -> None:
+    """Several that are slow by turns are no hang; one that hangs is not covered up by another that moves."""
+    slow, other = _Hand(pipeline.readiness, "slow"), _Hand(pipeline.readiness, "other")
+    for turn in range(20):
+        moved = (slow, other)[turn % 2]
+        moved.position += 1
+        pipeline.now += 4
+        assert pipeline.readiness.alive(10)
+    for _ in range(3):
+        other.position += 1
+        pipeline.now += 4
+        alive = pipeline.readiness.alive(10)
+    assert not alive
