@@ -84,7 +84,7 @@ def _workloads(
     known["13"] = partial(
         outage.measure, *_OUTAGES["full" if args.full else "quick" if quick else "long"], folder, cores
     )
-    known["15"] = partial(many.measure, _QUICK_LINES if quick else _LONG_LINES["3"], 1 if quick else 3, folder, cores)
+    known["15"] = partial(many.measure, _QUICK_LINES if quick else _LONG_LINES["1"], 1 if quick else 3, folder, cores)
     known["rsyslog"] = partial(rsyslog.measure, 200_000 if quick else 1_000_000, 5 if quick else 30, folder, cores)
     return {number: known[number] for number in args.only or known}
 

@@ -40,6 +40,7 @@ def measure(lines: int, runs: int, folder: Path, cores: Cores, files: int = FILE
         "MB": corpus.size / _MB,
         "one file: MB per CPU s": corpus.size / _MB / one,
         f"{files:,} files: MB per CPU s": corpus.size / _MB / many,
+        "CPU ms a file": 1000 * (many - one) / (files - 1),
         "ratio of the wall times": walls[0] / walls[1],
         "peak RSS MiB, one": max(pair[0][0].peak_rss for pair in done) / _MIB,
         "many": max(pair[1][0].peak_rss for pair in done) / _MIB,
