@@ -1,7 +1,7 @@
 """The admin port: a few read-only pages over HTTP/1.1, for probes, Prometheus and people with curl.
 
     GET /metrics   the registry in the Prometheus text format
-    GET /healthz   200 while the event loop runs
+    GET /healthz   200; 503 where something hangs that only a restart helps (see ``Readiness.alive``)
     GET /readyz    200 or 503, with JSON that says why
     GET /status    what runs here, as JSON
 
@@ -48,7 +48,8 @@ class Admin:
     """Serves the pages from ``start`` to ``close``.
 
     ``listen`` is ``HOST:PORT``; port 0 takes a free one. ``ready`` gives the answer of ``/readyz`` (is it ready, and
-    what to show), ``status`` that of ``/status``; both are called on the event loop and return at once.
+    what to show), ``status`` that of ``/status``, ``alive`` that of ``/healthz``; all are called on the event loop and
+    return at once.
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class Admin:
         registry: Registry,
         ready: Callable[[], tuple[bool, dict[str, Any]]],
         status: Callable[[], dict[str, Any]],
+        alive: Callable[[], bool],
     ) -> None:
         self._listen = listen
         self._registry = registry
         self._ready = ready
         self._status = status
+        self._alive = alive
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
@@ -148,7 +151,7 @@ class Admin:
         if path == "/metrics":
             return _answer(200, self._registry.render().encode(), content_type=CONTENT_TYPE)
         if path == "/healthz":
-            return _answer(200, _json({"status": "ok"}))
+            return _answer(200, _json({"status": "ok"})) if self._alive() else _answer(503, _json({"status": "hangs"}))
         if path == "/status":
             return _answer(200, _json(self._status()))
         ready, why = self._ready()

@@ -21,7 +21,7 @@ from shipper.losses import Losses, limits
 from shipper.metrics import Registry
 from shipper.notify import ServiceManager
 from shipper.pace import Pace
-from shipper.readiness import Readiness
+from shipper.readiness import STALL, Readiness
 from shipper.sinks.base import Backoff
 from shipper.sinks.delivery import Delivery
 from shipper.spool.files import Damage
@@ -86,7 +86,13 @@ class Pipeline:
         self.control = Control(config.data_dir, {"forget": self._forget})
         self.manager = ServiceManager()
         self.admin = (
-            Admin(config.admin.listen, self.metrics, self.readiness.check, partial(status, self))
+            Admin(
+                config.admin.listen,
+                self.metrics,
+                self.readiness.check,
+                partial(status, self),
+                partial(self.readiness.alive, STALL),
+            )
             if config.admin
             else None
         )

@@ -11,7 +11,7 @@ It is red when
 - the spool is ``FULL`` full: at 100 % the sources stop reading;
 - a source died.
 
-Beside it stands a second question, that of the service manager's watchdog: ``alive``. It is not about the work, which
+Beside it stands a second question, that of the service manager's watchdog and of ``/healthz``: ``alive``. It is not about the work, which
 an outage of the network holds up for hours, but about this process: does something stand still here that nobody outside
 holds up? Then a restart helps, and nothing else does.
 
@@ -113,7 +113,7 @@ class Readiness:
             if (stalled := self._look(watch, now)[1]) >= allowed
         ]
         if stuck:
-            log.error("this process hangs: the watchdog is not fed", reasons=stuck, every=60.0)
+            log.error("this process hangs: only a restart helps", reasons=stuck, every=60.0)
         return not stuck
 
     def forget(self, kind: str, name: str) -> None:

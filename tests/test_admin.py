@@ -26,6 +26,7 @@ class _Process:
     def __init__(self) -> None:
         self.registry = Registry()
         self.ready = True
+        self.alive = True
         self.reasons: list[str] = []
         self.status: dict[str, Any] = {"name": "agent", "sinks": {"central": {"state": "connected"}}}
 
@@ -40,7 +41,7 @@ def process() -> _Process:
 
 @pytest.fixture
 async def admin(process: _Process) -> AsyncIterator[Admin]:
-    server = Admin("127.0.0.1:0", process.registry, process.check, lambda: process.status)
+    server = Admin("127.0.0.1:0", process.registry, process.check, lambda: process.status, lambda: process.alive)
     await server.start()
     yield server
     await server.close()
@@ -77,10 +78,13 @@ async def test_metrics_are_served_in_the_text_format(admin: Admin, process: _Pro
     assert 'shipper_sink_up{sink="zentral-ü"} 1' in body.decode()
 
 
-async def test_healthz_says_ok(admin: Admin) -> None:
+async def test_healthz_says_ok_until_something_hangs(admin: Admin, process: _Process) -> None:
     status, headers, body = await _get(admin, "/healthz?verbose")
     assert (status, json.loads(body)) == (200, {"status": "ok"})
     assert headers["content-type"] == "application/json"
+    process.alive = False
+    status, _, body = await _get(admin, "/healthz")
+    assert (status, json.loads(body)) == (503, {"status": "hangs"})
 
 
 async def test_readyz_is_503_with_the_reasons_when_it_is_not_ready(admin: Admin, process: _Process) -> None:
@@ -104,7 +108,7 @@ async def test_a_page_that_fails_is_a_500_and_the_others_go_on(
 ) -> None:
     process.status = {"bad": float}
     process.check = lambda: 1 / 0  # type: ignore[assignment, return-value, method-assign]
-    broken = Admin("127.0.0.1:0", process.registry, process.check, lambda: process.status)
+    broken = Admin("127.0.0.1:0", process.registry, process.check, lambda: process.status, lambda: process.alive)
     await broken.start()
     assert (await _get(broken, "/readyz"))[0] == 500
     assert (await _get(broken, "/healthz"))[0] == 200
@@ -148,7 +152,7 @@ async def test_a_request_that_ends_in_the_middle_is_a_400(admin: Admin) -> None:
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=200))
 async def test_rubbish_is_answered_or_dropped_and_never_harms(rubbish: bytes) -> None:
-    server = Admin("127.0.0.1:0", Registry(), lambda: (True, {}), dict)
+    server = Admin("127.0.0.1:0", Registry(), lambda: (True, {}), dict, lambda: True)
     await server.start()
     status, _, _ = await _exchange(server, rubbish + b"\r\n\r\n")
     assert status in {400, 404, 405, 505}
@@ -189,7 +193,7 @@ async def test_more_connections_than_allowed_are_turned_away_until_one_ends(admi
 
 
 async def test_closing_cuts_open_connections_and_frees_the_port(process: _Process) -> None:
-    server = Admin("127.0.0.1:0", process.registry, process.check, dict)
+    server = Admin("127.0.0.1:0", process.registry, process.check, dict, lambda: True)
     await server.start()
     port = server.port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -203,13 +207,13 @@ async def test_closing_cuts_open_connections_and_frees_the_port(process: _Proces
 
 
 async def test_closing_before_starting_is_nothing(process: _Process) -> None:
-    server = Admin("127.0.0.1:0", process.registry, process.check, dict)
+    server = Admin("127.0.0.1:0", process.registry, process.check, dict, lambda: True)
     assert server.port == 0
     await server.close()
 
 
 async def test_a_port_in_use_is_one_clear_sentence(admin: Admin, process: _Process) -> None:
-    second = Admin(f"127.0.0.1:{admin.port}", process.registry, process.check, dict)
+    second = Admin(f"127.0.0.1:{admin.port}", process.registry, process.check, dict, lambda: True)
     with pytest.raises(AdminError, match=f"127.0.0.1:{admin.port} is in use by another process"):
         await second.start()
 
@@ -217,12 +221,12 @@ async def test_a_port_in_use_is_one_clear_sentence(admin: Admin, process: _Proce
 @pytest.mark.parametrize("listen", ["7421", "localhost", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "h:-1"])
 async def test_what_is_not_an_address_says_how_one_looks(process: _Process, listen: str) -> None:
     with pytest.raises(AdminError, match=r"write HOST:PORT, as in 127\.0\.0\.1:7421"):
-        await Admin(listen, process.registry, process.check, dict).start()
+        await Admin(listen, process.registry, process.check, dict, lambda: True).start()
 
 
 async def test_an_address_of_another_machine_is_named(process: _Process) -> None:
     with pytest.raises(AdminError, match=r"192\.0\.2\.1:0 is not an address of this machine"):
-        await Admin("192.0.2.1:0", process.registry, process.check, dict).start()
+        await Admin("192.0.2.1:0", process.registry, process.check, dict, lambda: True).start()
 
 
 def test_a_port_without_permission_says_what_to_do() -> None:
@@ -231,7 +235,7 @@ def test_a_port_without_permission_says_what_to_do() -> None:
 
 
 async def test_it_listens_on_ipv6_where_that_is_asked(process: _Process) -> None:
-    server = Admin("[::1]:0", process.registry, process.check, dict)
+    server = Admin("[::1]:0", process.registry, process.check, dict, lambda: True)
     await server.start()
     reader, writer = await asyncio.open_connection("::1", server.port)
     writer.write(b"GET /healthz HTTP/1.1\r\n\r\n")

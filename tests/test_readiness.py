@@ -174,7 +174,7 @@ async def test_a_stuck_pipeline_turns_it_red_without_anybody_asking(monkeypatch:
     pipeline.pending = 1
     hung = asyncio.create_task(asyncio.Event().wait())
     ticker = asyncio.create_task(pipeline.readiness.run())
-    server = Admin("127.0.0.1:0", pipeline.registry, pipeline.readiness.check, dict)
+    server = Admin("127.0.0.1:0", pipeline.registry, pipeline.readiness.check, dict, lambda: True)
     await server.start()
     await until(lambda: pipeline.registry.value("shipper_ready") == 1)
     pipeline.now += STALL

@@ -63,7 +63,7 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{/* /healthz: an event loop that hangs is restarted. /readyz shows an outage as well: it must not restart anything. */}}
+{{/* /healthz: a process in which something hangs is restarted. /readyz shows an outage as well: it must not restart anything. */}}
 {{- define "shipper.probes" -}}
 startupProbe:
   httpGet: {path: /healthz, port: admin}
