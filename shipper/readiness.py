@@ -11,9 +11,9 @@ It is red when
 - the spool is ``FULL`` full: at 100 % the sources stop reading;
 - a source died.
 
-Beside it stands a second question, that of the service manager's watchdog and of ``/healthz``: ``alive``. It is not about the work, which
-an outage of the network holds up for hours, but about this process: does something stand still here that nobody outside
-holds up? Then a restart helps, and nothing else does.
+Beside it stands a second question, that of the service manager's watchdog and of ``/healthz``: ``alive``. It is not
+about the work, which an outage of the network holds up for hours, but about this process: does something stand still
+here that nobody outside holds up? Then a restart helps, and nothing else does.
 
 No I/O and no clock of its own: ``check`` is a function of what the probes say and of the clock that it was given.
 """
