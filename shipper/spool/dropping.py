@@ -101,8 +101,8 @@ def plan_backlogs(disk: Disk, log: "Log", limits: Mapping[str, int | None]) -> l
 
 def plan_room(disk: Disk, log: "Log", limits: Mapping[str, int | None]) -> list[Drop]:
     """What the sinks must give up so that the oldest segment can go; nothing when that would not free it."""
-    oldest = min(log.segments)
-    if oldest >= log.durable.segment:
+    oldest = min(log.segments, default=0)
+    if oldest >= log.durable.segment:  # there may be none at all: a new spool on a full disk
         return []
     holders = [name for name, cursor in log.cursors.items() if cursor.value.position.segment <= oldest]
     if not all(name in log.removed or name in limits for name in holders):

@@ -207,6 +207,26 @@ def test_a_start_on_a_full_disk_ships_the_backlog_and_needs_no_room() -> None:
     check(again, oracle)
 
 
+def test_a_new_spool_on_a_full_disk_waits_for_room() -> None:
+    """It needs a few KiB for its identity and its cursors; without a segment it takes nothing, and says why."""
+    disk = SimDisk()
+    disk.capacity = 100_000
+    store = open_on(disk)
+    assert not store.log.segments
+    for _ in range(3):
+        assert not store.commit(drafts_of(1))
+        assert store.log.blocked_by == "the disk is full"
+        assert not store.retention.make_way(blocked=True), "there is nothing that anybody could give up"
+        store.log.sync_cursors()
+        assert store.log.reclaim() == 0
+        store.tend()
+        assert store.reader(no_damage).step() is None
+    disk.capacity = 1 << 20
+    oracle = Oracle(store.log.stream)
+    commit(store, oracle, drafts_of(2))
+    check(store, oracle)
+
+
 def test_no_segment_half_made_is_left_behind_by_a_full_disk() -> None:
     disk = SimDisk()
     store = open_on(disk)

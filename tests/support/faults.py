@@ -1,0 +1,92 @@
+"""Errors of the disk, injected by strace at the system calls of a real process; and what it did, call by call."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from support.processes import wait_for
+
+WRITES: Final = "pwritev,pwritev2"
+_CALLS: Final = f"{WRITES},pwrite64,pread64,fdatasync,fsync,fallocate,ftruncate"
+_LINE: Final = re.compile(r"(\w+)\(\d+<(.*?)>(.*)\) += (-?\d+)(.*)")
+
+
+class Call(NamedTuple):
+    """One system call on a file."""
+
+    thread: int
+    name: str
+    path: str
+    offset: int
+    """Where it reads or writes; the last argument of any other call, or 0."""
+    result: int
+    """-1: it failed."""
+    injected: bool
+
+
+class Faults:
+    """``rules`` as in ``strace -e inject=RULE``; what ``when=`` counts is counted for each thread by itself.
+
+    For one start of one process, which is strace's parent and not its child: it gets its own signals.
+    """
+
+    def __init__(self, folder: Path, *rules: str) -> None:
+        self._trace = folder / "trace"
+        rule = [part for it in rules for part in ("-e", f"inject={it}")]
+        self.inside: Final = [
+            *("strace", "-D", "-f", "-ff", "-q", "-y", "-s", "0", "--seccomp-bpf"),
+            *("-o", str(self._trace), "-e", f"trace={_CALLS}", *rule),
+        ]
+        """What the command is started with."""
+
+    def _threads(self) -> list[Path]:
+        return sorted(self._trace.parent.glob(f"{self._trace.name}.*"), key=lambda path: int(path.suffix[1:]))
+
+    def calls(self) -> Iterator[Call]:
+        """All calls so far, thread by thread, the first one first."""
+        for thread in self._threads():
+            for line in thread.read_text().splitlines():
+                if match := _LINE.fullmatch(line):
+                    name, path, rest, result, end = match.groups()
+                    if name == "pwritev2":
+                        rest = rest.rpartition(", ")[0]  # its flags
+                    last = rest.rpartition(", ")[2]
+                    yield Call(
+                        int(thread.suffix[1:]),
+                        name,
+                        path,
+                        int(last) if last.isdigit() else 0,
+                        int(result),
+                        "(INJECTED)" in end,
+                    )
+
+    def fired(self, word: str) -> list[Call]:
+        """The calls in which a fault hit a file with ``word`` in its path."""
+        return [call for call in self.calls() if call.injected and word in call.path]
+
+    def wait_ended(self, pid: int) -> None:
+        """Wait until all that the process did is written down."""
+        main = self._trace.with_suffix(f".{pid}")
+        wait_for(lambda: "+++ " in main.read_text(), "strace's last line")
+
+    def cut_power(self) -> int:
+        """Zero every byte of a segment that no successful sync followed, as a power cut may; how many these were."""
+        pending: dict[str, list[Call]] = {}
+        for call in self.calls():
+            if call.path.endswith(".seg"):
+                if call.name in WRITES.split(",") or call.name == "pwrite64":
+                    pending.setdefault(call.path, []).append(call)
+                elif call.name in ("fdatasync", "fsync") and call.result == 0 and not call.injected:
+                    pending.pop(call.path, None)
+        zeroed = 0
+        for path, calls in pending.items():
+            if not Path(path).exists():
+                continue
+            data = bytearray(Path(path).read_bytes())
+            for call in calls:
+                end = min(len(data), call.offset + max(0, call.result))
+                zeroed += max(0, end - call.offset)
+                data[call.offset : end] = bytes(max(0, end - call.offset))
+            Path(path).write_bytes(data)
+        return zeroed
