@@ -45,11 +45,24 @@ _MIB: Final = 1024 * 1024
 
 
 @dataclass(frozen=True)
+class _First:
+    """From the start of the agent until its first frame was at the collector."""
+
+    seconds: float
+    cpu: float
+    """CPU seconds that it took; where they are far fewer, it waited for the disk or for its core."""
+
+    def row(self, what: str, check: Verdict, **details: float) -> Row:
+        """It as a figure."""
+        beside: dict[str, float | str] = {"agent CPU s until then": self.cpu, **details}
+        return Row("10", f"{what}: first frame", self.seconds, "s", Bar(1, at_least=False), None, check, beside)
+
+
+@dataclass(frozen=True)
 class _Drain:
     """What the second life of the agent did."""
 
-    first: float
-    """Seconds from its start to its first frame at the collector."""
+    first: _First
     left: int
     """Frames of the backlog that were left then."""
     seconds: float
@@ -96,11 +109,9 @@ def measure(gigabytes: float, folder: Path, cores: Cores) -> list[Row]:
         "one written behind the drain": max(behind),
     }
     what = f"restart on {gigabytes:g} GB"
-    second = Bar(1, at_least=False)
-    details: dict[str, float | str] = {"frames": frames, "records": frames * LINES}
     return [
-        Row("10", f"{what}: first frame", first, "s", second, None, check, details),
-        Row("10", f"{what}, killed and restarted: first frame", drain.first, "s", second, None, check),
+        first.row(what, check, frames=frames, records=frames * LINES),
+        drain.first.row(f"{what}, killed and restarted", check),
         Row("10", f"{what}: peak RSS", peak / _MIB, "MiB", Bar(80, at_least=False), None, check),
         Row(
             "10", f"{what}: drain", drain.left * LINES / drain.seconds / _RATE, "times live", Bar(5), None, check, moved
@@ -116,19 +127,19 @@ def _fill(rig: Rig, size: int) -> int:
     return int(filler.log.read_text().splitlines()[-1])
 
 
-def _agent(rig: Rig, live: Path, arrived: int) -> tuple[Child, float]:
-    """Start it; the seconds until the collector has more than ``arrived`` frames."""
+def _agent(rig: Rig, live: Path, arrived: int) -> tuple[Child, _First]:
+    """Start it, and wait until the collector has more than ``arrived`` frames."""
     extra = {"spool": {"max_bytes": kept.ROOM}} | answering(rig.admin_port)
     agent = rig.agent(live, extra, once=False)
     while _arrived(rig) <= arrived:
         if not agent.alive() or time.monotonic() > agent.started + _FIRST:
             raise BenchError(f"{agent}: no frame arrived\n{agent.tail()}")
         time.sleep(_POLL)
-    return agent, time.monotonic() - agent.started
+    return agent, _First(time.monotonic() - agent.started, agent.own_cpu())
 
 
-def _killed(rig: Rig, live: Path, frames: int) -> tuple[float, int]:
-    """The first life: until so many frames are out. The seconds to its first frame, and its peak RSS."""
+def _killed(rig: Rig, live: Path, frames: int) -> tuple[_First, int]:
+    """The first life: until so many frames are out. Its first frame, and its peak RSS."""
     agent, first = _agent(rig, live, 0)
     watch(agent, rig.admin_port, lambda now: now.acked > frames, _FILL, f"shipped {frames} frames")
     peak = agent.peak_rss()
