@@ -134,6 +134,8 @@ class Upstream:
     crc: int
     floor: int = 0
     """The sender's floor: what it has acknowledged elsewhere is not expected here any more."""
+    original_crc: int = 0
+    """``Frame.original_check`` of the frame; ``crc`` is its check as it came."""
 
 
 @dataclass(slots=True)

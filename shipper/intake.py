@@ -36,6 +36,7 @@ class Ticket:
     """A batch's receipt."""
 
     durable: "asyncio.Future[int]"
+    numbers: int
 
 
 class SourceIntake:
@@ -136,6 +137,20 @@ class SourceIntake:
     def mark(self, stream: bytes) -> Mark | None:
         """How much of an upstream stream is held here."""
         return self._spool.marks.get(stream)
+
+    @property
+    def floor(self) -> int:
+        """The first sequence number that some sink of the config has not acknowledged."""
+        return self._spool.delivered
+
+    @property
+    def next_number(self) -> int:
+        """The sequence number that the spool gives to its next frame."""
+        return self._spool.next_seq
+
+    def on_delivered(self, moved: Callable[[], object]) -> None:
+        """Have ``moved``, and nothing else of this source, called whenever ``floor`` may have moved."""
+        self._spool.on_delivered[self.name] = moved
 
     def lag(self, file: str, unread: int | None) -> None:
         """See ``Intake``."""
@@ -252,7 +267,7 @@ class SourceIntake:
                 future.exception()  # asked for, or asyncio would warn about a source that does not wait for it
 
         future.add_done_callback(done)
-        return Ticket(future)
+        return Ticket(future, max(1, len(entry.frames)))
 
     def _count_if_new(self, batch: Batch, durable: "asyncio.Future[int]") -> None:
         if durable.cancelled() or durable.exception() is not None:

@@ -91,7 +91,7 @@ class Outlet(Protocol):
 
     @property
     def cursor_crc(self) -> int:
-        """``Frame.check`` of frame ``cursor - 1`` as it was sent; 0 where it is not known."""
+        """``Frame.original_check`` of frame ``cursor - 1``, or its check; 0 where neither is known."""
         ...
 
     @property

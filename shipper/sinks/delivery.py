@@ -109,7 +109,7 @@ class Delivery:
 
     @property
     def cursor_crc(self) -> int:
-        """``Frame.check`` of frame ``cursor - 1`` as it was sent; 0 where it is not known."""
+        """``Frame.original_check`` of frame ``cursor - 1``, or its check; 0 where neither is known."""
         return self._feed.cursor_crc
 
     @property

@@ -20,7 +20,7 @@ class Feed(Protocol):
 
     @property
     def cursor_crc(self) -> int:
-        """``Frame.check`` of the frame before it; 0: not known."""
+        """``Frame.original_check`` of the frame before it, or its check; 0: neither is known."""
         ...
 
     async def read(self, max_bytes: int) -> list[Item]:

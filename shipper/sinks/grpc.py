@@ -93,7 +93,7 @@ class GrpcSink(Sink):
         preferred = ranked(self.addresses, self.balance, outlet.stream)
 
         def made(address: str) -> Connection:
-            return Connection(address, outlet, self._door, self.ack_deadline, compare=self.where is None)
+            return Connection(address, outlet, self._door, self.ack_deadline, thins=self.where is not None)
 
         dialled = await dial(self._order.next(preferred), made, self.patience, self.connect_timeout)
         for failure in dialled.failures:

@@ -57,14 +57,14 @@ class Meter:
             if isinstance(body, Frame):
                 age = wall - body.read_at / 1e6
                 since = now - age if 0 <= age <= _OLDEST_PLAUSIBLE else now
-                self._given.append(_Given(item.next, body.check, body.records, since))
+                self._given.append(_Given(item.next, body.original_check or body.check, body.records, since))
             else:
                 self._given.append(_Given(item.next, 0, 0, now))
 
     def acked(self, next_seq: int) -> tuple[int, int]:
         """Count what ends at or before ``next_seq``.
 
-        Returns where the last such item ends, and its frame's check; (0, 0) if there is none.
+        Returns where the last such item ends, and its frame's original check; (0, 0) if there is none.
         """
         now = self._clock()
         reached = crc = records = 0

@@ -1,8 +1,9 @@
 """A sink's ``where``: frames lose the records that do not meet it, at the delivery. Sans-IO, CPU-bound.
 
 A thinned frame keeps its stream, its number and the identity of the records left in it (their indices stand in its
-metadata), their bytes, its labels and its source ranges; its header keeps the CRC of the whole payload. A frame that
-loses all its records goes on as an empty one, so that the far side can tell "nothing for you" from "lost".
+metadata), their bytes, its labels and its source ranges; its header keeps the CRC of the whole payload, and its
+metadata the check of the frame that it was, which the handshake compares. A frame that loses all its records goes on as
+an empty one, so that the far side can tell "nothing for you" from "lost".
 """
 
 from collections.abc import Sequence
@@ -68,6 +69,6 @@ class Thinner:
 
 
 def _rebuilt(frame: Frame, payload: Payload | None, indices: list[int] | None, subs: list[int] | None) -> Frame:
-    meta = FrameMeta(frame.labels, frame.meta.ranges, frame.meta.origin, indices, subs)
+    meta = FrameMeta(frame.labels, frame.meta.ranges, frame.meta.origin, indices, subs, frame.original_check)
     thinned = draft(payload, meta, frame.read_at, thinned_from=frame.original_crc)
     return decode(thinned.stamp(frame.stream, frame.seq)[0])

@@ -21,6 +21,8 @@ class Receipt(Protocol):
     durable: "asyncio.Future[int]"
     """Resolves with the batch's sequence number after the ``fdatasync`` of the entry that holds it; a duplicate's
     resolves once its original is durable. Fails with the SpoolError that prevented it."""
+    numbers: int
+    """How many sequence numbers the batch took, from that one on."""
 
 
 class Intake(Protocol):

@@ -9,7 +9,7 @@ import math
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, cast
+from typing import Annotated, Any, ClassVar, Final, Literal, cast
 
 import msgspec
 
@@ -20,12 +20,14 @@ from shipper.v1 import ingest_pb2 as pb
 from shipper.wire import handshake
 from shipper.wire.budget import BUDGET, ReceiveBudget
 from shipper.wire.channel import ACK_INTERVAL, MAX_HELLO_BYTES, grpc, split_address
+from shipper.wire.delivered import Delivered
 from shipper.wire.gate import Gate, Visitor
+from shipper.wire.hop import HopIntake
 from shipper.wire.meter import PortMeter
 from shipper.wire.port import Port
-from shipper.wire.refusal import Refusal
+from shipper.wire.refusal import Refusal, refusal_of
 from shipper.wire.server import LOG_EVERY, Context, Voice, abort, log_refused, read
-from shipper.wire.session import HopIntake, Session, refusal_of
+from shipper.wire.session import Session
 from shipper.wire.tls import ServerCertificates, ServerTls
 from shipper.wire.tokens import Tokens
 
@@ -52,12 +54,17 @@ _LAST_WORD: Final = 5.0
 class GrpcSource(Source):
     """Take frames from other shippers, agents or relays, over gRPC.
 
-    A frame is acknowledged to its sender after it is durable in this shipper's own spool.
+    A frame is acknowledged to its sender after it is durable in this shipper's own spool, or after this shipper's sinks
+    have it (``ack``).
     """
 
     listen: str = "0.0.0.0:7420"
     """Address and port to listen on: ``0.0.0.0:7420``, ``[::]:7420``, ``127.0.0.1:7420``."""
 
+    ack: Literal["spool", "delivered"] = "spool"
+    """When a frame is acknowledged to its sender: ``spool``: once it is durable here; ``delivered``: once all sinks of
+    this shipper have it. Until then the sender keeps it, and sends no more than a window (64 KiB to 8 MiB) ahead: the
+    loss of this shipper's disk then loses nothing."""
     tls: ServerTls | None = None
     """Encrypt; with ``client_ca`` only senders with a certificate come in. Files that change are read again."""
     tokens: Path | None = None
@@ -114,6 +121,10 @@ class GrpcSource(Source):
         self._sessions = {}
         self._budget = ReceiveBudget(self.budget_bytes)
         self._intake = cast(HopIntake, intake)
+        self._delivered: Delivered | None = None
+        if self.ack == "delivered":
+            self._delivered = Delivered(self._intake)
+            self._intake.on_delivered(self._delivered.advance)
         self._handlers: set[asyncio.Task[Any]] = set()
         self._gate = Gate(self._intake, self._tokens, self.max_connections_per_peer, self.max_streams_per_principal)
         self._visitors: dict[asyncio.Task[Any], tuple[Visitor, Session]] = {}
@@ -219,7 +230,7 @@ class GrpcSource(Source):
         async def send(ack: pb.Ack) -> bool:
             return await voice.say_uncancelled(pb.ShipResponse(ack=ack))
 
-        session = Session(hello, self._intake, self._budget, send, handler.cancel)
+        session = Session(hello, self._intake, self._budget, send, handler.cancel, self._delivered)
         self._sessions[hello.stream] = session
         return session
 
@@ -230,8 +241,8 @@ class GrpcSource(Source):
         if mark is not None:
             handshake.check_opening(hello, mark)
             handshake.check_history(hello, mark)
-        answer = handshake.welcome(hello, mark, session.window)
-        session.start(answer.next)
+        expected = session.start(mark.next if mark is not None else 0)
+        answer = handshake.welcome(hello, mark, expected, session.window)
         await voice.say(pb.ShipResponse(welcome=answer))
         peer, stream = context.peer(), hello.stream.hex()
         log.info("a sender connected", every=LOG_EVERY, key=stream, peer=peer, stream=stream, next=answer.next)
@@ -248,6 +259,7 @@ class GrpcSource(Source):
                 case _:
                     raise Refusal(pb.Refused.PROTOCOL, "a message that is neither Frames nor Gap came after Hello")
         await session.drained()
+        await session.delivered()
 
     async def _refuse(self, refusal: Refusal, voice: Voice, context: Context) -> None:
         """Tell the sender why, and the log; ends the call."""

@@ -25,6 +25,8 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     incarnation: bytes
     crc: int
     """``Frame.check`` of frame ``next - 1``; 0 where that was a gap."""
+    original_crc: int = 0
+    """``Frame.original_check`` of it; 0 where that is not known."""
 
 
 class GapNote(msgspec.Struct, frozen=True, array_like=True):
@@ -77,7 +79,7 @@ class CursorValue(msgspec.Struct, frozen=True, array_like=True):
     """The first sequence number not acknowledged."""
     position: Position
     crc: int = 0
-    """``Frame.check`` of frame ``seq - 1``; 0 where it is not known."""
+    """``Frame.original_check`` of frame ``seq - 1``, or its check where that is not known; 0 where neither is."""
     durable: Position = Position(0, 0)
     lost: Lost | None = None
     """What is missing between ``seq`` and the frames at ``position``."""

@@ -74,6 +74,8 @@ class FrameMeta(msgspec.Struct, array_like=True):
     """Each record's index in its origin frame; ``None``: 0, 1, 2 ..."""
     subs: list[int] | None = None
     """Each record's sub-index where one became several; ``None``: all 0."""
+    original_check: int = 0
+    """Of a thinned frame: ``Frame.original_check`` of the one that it was thinned from."""
 
 
 _encode_meta = msgspec.msgpack.Encoder().encode
@@ -179,6 +181,7 @@ class Frame:
     meta_size: int
     check: int
     """CRC32C of header and metadata; it covers the payload's CRC too, so it stands for the whole frame."""
+    thinned: bool = False
     _meta: FrameMeta | None = None
 
     @property
@@ -198,6 +201,14 @@ class Frame:
     def labels(self) -> Labels:
         """The labels of every record in the frame."""
         return self.meta.labels
+
+    @property
+    def original_check(self) -> int:
+        """The check of the frame before any sink's ``where`` thinned it; 0: a shipper thinned it that did not keep it.
+
+        :raises FrameError: the metadata is not what version 1 writes.
+        """
+        return self.meta.original_check if self.thinned else self.check
 
     def verify(self) -> None:
         """:raises FrameError: the payload is damaged."""
@@ -287,7 +298,7 @@ def decode(raw: bytes) -> Frame:
         version,
         kind,
         codec,
-        _flags,
+        flags,
         stream,
         seq,
         read_at,
@@ -314,4 +325,5 @@ def decode(raw: bytes) -> Frame:
         or (kind == 0) != (records == 0)
     ):
         raise FrameError(f"a frame with payload format {kind}, codec {codec}, {records} records in {size} bytes")
-    return Frame(raw, stream, seq, read_at, records, kind, codec, size, crc, original, meta_size, check)
+    thinned = bool(flags & _THINNED)
+    return Frame(raw, stream, seq, read_at, records, kind, codec, size, crc, original, meta_size, check, thinned)

@@ -91,6 +91,8 @@ class Spool:
         self.on_failure: Callable[[SpoolError], None] = lambda _error: None
         """Called on the event loop when the spool has failed for good."""
         self._log.refused = _warn
+        self.on_delivered: Final[dict[str, Callable[[], object]]] = {}
+        """Called on the event loop when ``delivered`` may have moved."""
         self._subscriptions: dict[str, Subscription] = {}
         self.upkeep: Final = Upkeep(self._store, self._subscriptions)
         """``upkeep.on_dropped`` is called on the event loop for what a sink lost."""
@@ -153,6 +155,11 @@ class Spool:
     def floor(self) -> int:
         """The first sequence number that some sink has not acknowledged."""
         return self._log.floor
+
+    @property
+    def delivered(self) -> int:
+        """The first sequence number that some sink of the config has not acknowledged."""
+        return min([self.next_seq, *(subscription.cursor for subscription in self._subscriptions.values())])
 
     @property
     def used(self) -> int:
@@ -268,6 +275,8 @@ class Spool:
 
     def cursor_moved(self, *, new_segment: bool) -> None:
         """A subscription acknowledged something."""
+        for moved in self.on_delivered.values():
+            moved()
         if new_segment or not self._dirty:
             with self._changed:
                 self._dirty = True

@@ -62,7 +62,7 @@ class Subscription:
 
     @property
     def cursor_crc(self) -> int:
-        """``Frame.check`` of the last acknowledged frame; 0 where it is not known."""
+        """``Frame.original_check`` of the last acknowledged frame, or its check; 0 where neither is known."""
         return self._cursor.value.crc
 
     @property
@@ -120,7 +120,7 @@ class Subscription:
         gone = isinstance(body, Gap) and lost is not None and read.next == lost.next
         self._unacked.append(_Handed(read.next, read.after, body.records, gone))
         if read.next <= self._skip_to:
-            self.ack(read.next, body.check if isinstance(body, Frame) else 0)
+            self.ack(read.next, body.original_check or body.check if isinstance(body, Frame) else 0)
             return None
         return read.item
 
@@ -134,7 +134,7 @@ class Subscription:
     def ack(self, next_seq: int, crc: int) -> None:
         """Everything before ``next_seq`` is safe at the far side; numbers that were not read yet are ignored.
 
-        ``crc``: ``Frame.check`` of frame ``next_seq - 1`` as it was sent; 0 where it is not known.
+        ``crc``: ``Frame.original_check`` of frame ``next_seq - 1``, or its check; 0 where neither is known.
         """
         moved = None
         records = 0

@@ -37,7 +37,7 @@ def judge(mark: Mark | None, upstream: Upstream, gap: GapNote | None) -> int | P
 def mark_after(upstream: Upstream, gap: GapNote | None) -> Mark:
     """The mark once it is written."""
     last = upstream.seq if gap is None else gap.last
-    return Mark(last + 1, upstream.epoch, upstream.incarnation, upstream.crc)
+    return Mark(last + 1, upstream.epoch, upstream.incarnation, upstream.crc, upstream.original_crc)
 
 
 def renew(marks: dict[bytes, Mark], stream: bytes, mark: Mark) -> None:

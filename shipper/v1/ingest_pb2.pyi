@@ -71,14 +71,16 @@ class Welcome(_message.Message):
     def __init__(self, next: _Optional[int] = ..., last: _Optional[_Union[FramePosition, _Mapping]] = ..., window_bytes: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., protocol: _Optional[int] = ..., collector_version: _Optional[str] = ...) -> None: ...
 
 class FramePosition(_message.Message):
-    __slots__ = ("epoch", "number", "check")
+    __slots__ = ("epoch", "number", "check", "original_check")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     CHECK_FIELD_NUMBER: _ClassVar[int]
+    ORIGINAL_CHECK_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     number: int
     check: int
-    def __init__(self, epoch: _Optional[int] = ..., number: _Optional[int] = ..., check: _Optional[int] = ...) -> None: ...
+    original_check: int
+    def __init__(self, epoch: _Optional[int] = ..., number: _Optional[int] = ..., check: _Optional[int] = ..., original_check: _Optional[int] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_frame_bytes", "max_message_bytes")

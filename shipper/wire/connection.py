@@ -39,12 +39,12 @@ _BROKEN: Final = (grpc.RpcError, aio.BaseError, asyncio.InvalidStateError)
 class Connection:
     """One channel with one call on it, and the task that reads its Acks."""
 
-    def __init__(self, address: str, outlet: Outlet, door: Door, ack_deadline: float, *, compare: bool) -> None:
+    def __init__(self, address: str, outlet: Outlet, door: Door, ack_deadline: float, *, thins: bool) -> None:
         self._address = address
         self._outlet = outlet
         self._ack_deadline = ack_deadline
-        self._compare = compare
-        """Whether checks of frames can be compared: a ``where`` encodes frames anew, so that theirs may change."""
+        self._thins = thins
+        """A ``where`` encodes frames anew: of those only the original checks can be compared."""
         self._door = door
         self._channel = door.channel(address)
         self._call: aio.StreamStreamCall[bytes, bytes]
@@ -57,7 +57,11 @@ class Connection:
         self._error: SinkError | None = None
         self._gone = asyncio.Event()
         self._held: pb.FramePosition | None = None
-        """The collector's last frame, as long as it is to be compared with ours."""
+        """The collector's last frame, as long as it is to be compared with ours: no Ack counts before that."""
+        self._start = 0
+        """Where the collector wants to go on."""
+        self._acknowledged = 0
+        """What it acknowledged."""
 
     async def reach(self) -> None:
         """Wait until the address can be connected to; ``open`` then takes no longer than a round trip.
@@ -83,7 +87,7 @@ class Connection:
             agent_version=VERSION,
             labels={name: str(value) for name, value in outlet.labels.items()},
             floor=outlet.cursor,
-            floor_check=outlet.cursor_crc if self._compare else 0,
+            floor_check=0 if self._thins else outlet.cursor_crc,
         )
         # Messages travel as bytes here: frames are encoded by hand (window.py), and what cannot be decoded is an error
         # of ours, not a traceback in gRPC's log.
@@ -95,28 +99,41 @@ class Connection:
         if response.WhichOneof("message") != "welcome":
             raise SinkError(f"{self._address} did not answer with Welcome: it breaks the protocol")
         start = self._judge(response.welcome)
-        self._window = Window(response.welcome.window_bytes, start)
+        self._start = self._acknowledged = response.welcome.next
+        self._window = Window(response.welcome.window_bytes, self._start)
         self._reader = asyncio.get_running_loop().create_task(self._read_acks())
         return start
 
     def _judge(self, welcome: pb.Welcome) -> int:
-        """Where to go on after this Welcome.
+        """Where to go on after this Welcome: at the cursor, where something is to be compared first.
 
         :raises StreamDisowned: the collector's history of the stream is not ours.
-        :raises SinkError: the Welcome breaks the protocol.
+        :raises SinkError: the Welcome breaks the protocol, or is in a version of it that this shipper does not speak.
         """
         outlet, last = self._outlet, welcome.last
-        if welcome.protocol != PROTOCOL or welcome.next < outlet.cursor:
-            raise SinkError(f"{self._address} answered with a Welcome that breaks the protocol")
-        diverged = welcome.next > outlet.next_seq
-        if self._compare and welcome.HasField("last") and last.check and last.number + 1 == welcome.next:
-            if last.number >= outlet.cursor:
+        if not 1 <= welcome.protocol <= PROTOCOL:
+            raise SinkError(
+                f"{self._address} wants to speak version {welcome.protocol} of the protocol, this shipper speaks 1 to "
+                f"{PROTOCOL}: is it a collector?"
+            )
+        if welcome.next < outlet.cursor:
+            raise SinkError(
+                f"{self._address} breaks the protocol: it welcomed at {welcome.next}, before the floor {outlet.cursor}"
+            )
+        held = last.number + 1 if welcome.HasField("last") else 0
+        diverged = max(welcome.next, held) > outlet.next_seq
+        if check := self._check_of(last):
+            if held > outlet.cursor:
                 self._held = last
-            elif outlet.cursor_crc:
-                diverged = diverged or last.check != outlet.cursor_crc
+            elif held == outlet.cursor and outlet.cursor_crc:
+                diverged = diverged or check != outlet.cursor_crc
         if diverged:
-            raise self._diverged(welcome.next - 1)
+            raise self._diverged(max(welcome.next, held) - 1)
         return welcome.next if self._held is None else outlet.cursor
+
+    def _check_of(self, last: pb.FramePosition) -> int:
+        """What can be compared of the collector's last frame; 0: nothing."""
+        return last.original_check or (0 if self._thins else last.check)
 
     async def send(self, items: Sequence[Item]) -> None:
         """Send items in order; waits while the window is full. Cancelling it breaks the connection.
@@ -124,7 +141,8 @@ class Connection:
         :raises SinkError: the connection is gone; retriable where connecting again can help.
         """
         window = self._window
-        at = self._compared(items)
+        self._compare(items)
+        at = sum(item.next <= self._start for item in items)
         self._check()
         while at < len(items):
             if not window.fits(size_of(items[at])):
@@ -191,8 +209,8 @@ class Connection:
             await asyncio.wait([self._reader])
         await self._channel.close()
 
-    def _compared(self, items: Sequence[Item]) -> int:
-        """Pass over what the collector has, and compare its last frame with ours; return how many items are done with.
+    def _compare(self, items: Sequence[Item]) -> None:
+        """Compare the collector's last frame with ours, if it is among these; where a gap stands, nothing can be.
 
         Nothing counts as acknowledged before that comparison: what another history of the stream has under the same
         numbers is not there.
@@ -200,20 +218,16 @@ class Connection:
         :raises StreamDisowned: they are two frames.
         """
         held = self._held
-        if held is None:
-            return 0
-        for at, item in enumerate(items):
-            if item.next <= held.number:
-                continue
-            self._held = None
-            if item.seq > held.number or item.next != held.number + 1:
-                return at  # a gap that goes further stands there: it is sent whole
-            if not isinstance(item.body, Gap) and item.body.check != held.check:
+        item = next((item for item in items if held is not None and item.next > held.number), None)
+        if held is None or item is None:
+            return
+        if not isinstance(item.body, Gap) and item.seq == held.number:
+            ours = item.body.original_check if held.original_check else item.body.check
+            if ours != self._check_of(held):
                 raise self._diverged(held.number)
-            self._window.next = item.next
-            self._outlet.acked(item.next)
-            return at + 1
-        return len(items)
+        self._held = None
+        if self._acknowledged > self._outlet.cursor:
+            self._outlet.acked(self._acknowledged)
 
     def _diverged(self, number: int) -> StreamDisowned:
         return StreamDisowned(
@@ -281,9 +295,9 @@ class Connection:
         ack, window = response.ack, self._window
         window.limit = ack.window_bytes
         self._changed.set()
-        if self._held is not None:
-            return  # it repeats what Welcome said
         if ack.next > window.next:
             raise SinkError(f"{self._address} acknowledged {ack.next}, but only {window.next} was sent")
         self._progress = window.acked(ack.next) or self._progress
-        self._outlet.acked(ack.next)
+        self._acknowledged = ack.next
+        if self._held is None:
+            self._outlet.acked(ack.next)

@@ -42,6 +42,11 @@ class Mark(Opening, Protocol):
         """``Frame.check`` of frame ``next - 1``; 0 where a gap stands there."""
         ...
 
+    @property
+    def original_crc(self) -> int:
+        """``Frame.original_check`` of it; 0 where that is not known."""
+        ...
+
 
 def check_hello(hello: Hello) -> None:
     """:raises Refusal: the Hello is not one that version 1 or a later one sends."""
@@ -77,7 +82,8 @@ def check_history(hello: Hello, mark: Mark) -> None:
 
     :raises Refusal: they are two frames.
     """
-    if hello.floor == mark.next and hello.floor_check and mark.crc and hello.floor_check != mark.crc:
+    known = (mark.crc, mark.original_crc)
+    if hello.floor == mark.next and hello.floor_check and mark.crc and hello.floor_check not in known:
         raise Refusal(
             Refused.DIVERGED,
             f"frame {hello.floor - 1} of stream {hello.stream.hex()} is not the one received here: "
@@ -85,14 +91,13 @@ def check_history(hello: Hello, mark: Mark) -> None:
         )
 
 
-def welcome(hello: Hello, mark: Mark | None, window_bytes: int) -> Welcome:
+def welcome(hello: Hello, mark: Mark | None, expected: int, window_bytes: int) -> Welcome:
     """The answer to a Hello that passed."""
-    held = mark.next if mark is not None else 0
     last = None
-    if mark is not None and held > 0:
-        last = FramePosition(epoch=mark.epoch, number=held - 1, check=mark.crc)
+    if mark is not None and mark.next > 0:
+        last = FramePosition(epoch=mark.epoch, number=mark.next - 1, check=mark.crc, original_check=mark.original_crc)
     return Welcome(
-        next=max(held, hello.floor),
+        next=expected,
         last=last,
         window_bytes=window_bytes,
         limits=Limits(max_frame_bytes=MAX_FRAME_BYTES, max_message_bytes=MAX_MESSAGE_BYTES),

@@ -33,6 +33,15 @@ class Refusal(ProtocolError):
         return self.reason in _TRY_AGAIN
 
 
+def refusal_of(error: BaseException | None) -> Refusal:
+    """What a sender is told when its frame could not become durable; None: it was discarded."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, ProtocolError):
+        return Refusal(Refused.PROTOCOL, str(error))
+    return Refusal(Refused.SPOOL_FAILED, f"the collector could not keep a frame: {error or 'it was discarded'}")
+
+
 def refused_error(refused: Refused, address: str) -> SinkError:
     """The sender's error for a Refused: retriable when trying again helps, StreamDisowned when a new stream id does."""
     known = refused.reason in Refused.Reason.values()

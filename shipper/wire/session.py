@@ -1,8 +1,9 @@
 """The collector's side of one connection: what came in, what of it is durable, what is acknowledged. Without gRPC.
 
 1. Frames are taken in order, and pipelined: a take returns when the frame is queued in the spool, not when it is
-   durable. ``expected`` is the next number to take, ``durable`` the next to acknowledge.
-2. Nothing is acknowledged whose receipt has not resolved, nor anything after it.
+   durable. ``expected`` is the next number to take, ``durable`` the first that is not durable.
+2. Nothing is acknowledged whose receipt has not resolved, nor anything after it; with ``ack: delivered`` nothing
+   either that is not delivered (delivered.py).
 3. When the connection ends, a take that has not returned is discarded; what is queued stays queued. ``finished``
    says that none of it is on its way any more: only then another connection of the stream may ask where it stands.
 4. No task and no timer exists for an idle connection: a task sends Acks while there are some to send, and the
@@ -12,50 +13,24 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 from shipper.batch import Batch, SourceRange, Upstream
-from shipper.errors import FrameError, FutureFormat, ProtocolError
+from shipper.errors import FrameError, FutureFormat
 from shipper.sinks.base import Gap
-from shipper.sources.base import Intake, Receipt
+from shipper.sources.base import Receipt
 from shipper.spool.frame import MAX_DECODED, MAX_FRAME, decode
+from shipper.spool.upstream import DUPLICATE
 from shipper.v1 import ingest_pb2 as pb
 from shipper.wire.budget import LARGEST, ReceiveBudget, Share
 from shipper.wire.channel import MAX_FRAME_BYTES
-from shipper.wire.handshake import Mark
-from shipper.wire.refusal import Refusal
-
-if TYPE_CHECKING:
-    from shipper.metrics import Registry
+from shipper.wire.delivered import Delivered, Progress
+from shipper.wire.hop import HopIntake
+from shipper.wire.refusal import Refusal, refusal_of
 
 _STUCK: Final = 1.0
 """Seconds that a take lasts before the sender is told that the spool is full."""
-
-
-class HopIntake(Intake, Protocol):
-    """The intake of a source whose batches come from another shipper's spool."""
-
-    @property
-    def metrics(self) -> "Registry":
-        """Where the port's numbers go."""
-        ...
-
-    def mark(self, stream: bytes) -> Mark | None:
-        """How far the spool has this stream, durably."""
-        ...
-
-    async def take_frame(self, batch: Batch) -> Receipt:
-        """Append a batch whose payload is a frame; as ``take``."""
-        ...
-
-    async def take_gap(self, upstream: Upstream, gap: Gap, labels: dict[str, Any]) -> Receipt:
-        """Append a gap in place of frames; as ``take``."""
-        ...
-
-    def note(self, state: Mapping[str, bytes]) -> Receipt:
-        """Keep state of the source that comes with no batch, under keys that no batch writes."""
-        ...
 
 
 class Session:
@@ -66,10 +41,12 @@ class Session:
         "_ack_wanted",
         "_blocked_since",
         "_closed",
+        "_delivered",
         "_failed",
         "_intake",
         "_last_ack",
         "_pending",
+        "_progress",
         "_quiet_ticks",
         "_send",
         "_share",
@@ -88,8 +65,11 @@ class Session:
         budget: ReceiveBudget,
         send: Callable[[pb.Ack], Awaitable[bool]],
         on_failure: Callable[[], object],
+        delivered: Delivered | None = None,
     ) -> None:
-        """``send`` writes an Ack and says whether it could; ``on_failure`` is called when ``ended`` was set."""
+        """``send`` writes an Ack and says whether it could; ``on_failure`` is called when ``ended`` was set;
+        ``delivered``: acknowledge no more than what it knows as delivered.
+        """
         self.hello = hello
         self.expected = 0
         self.durable = 0
@@ -100,7 +80,9 @@ class Session:
         self._intake = intake
         self._share = Share(budget)
         self._send = send
-        self._pending: deque[tuple[int, int, asyncio.Future[int]]] = deque()
+        self._delivered = delivered
+        self._progress: Progress | None = None
+        self._pending: deque[tuple[int, int, Receipt]] = deque()
         self._ack_wanted = False
         self._ack_task: asyncio.Task[None] | None = None
         self._last_ack = time.monotonic()
@@ -124,9 +106,20 @@ class Session:
         """The window that this connection gets now, in bytes."""
         return self._share.window
 
-    def start(self, expected: int) -> None:
-        """Begin at this number, which a Welcome names."""
-        self.expected = self.durable = expected
+    def start(self, held: int) -> int:
+        """Begin, in a spool that has everything of the stream before ``held``, durably; returns ``Welcome.next``."""
+        floor = self.hello.floor
+        if self._delivered is not None:
+            self._progress = self._delivered.follow(self.hello.stream, held, floor, self._want_ack)
+            self.expected = self.durable = self._progress.next
+        else:
+            self.expected = self.durable = max(held, floor)
+        return self.expected
+
+    @property
+    def acknowledged(self) -> int:
+        """The first number that is not acknowledged."""
+        return self.durable if self._progress is None else min(self.durable, self._progress.next)
 
     async def room(self) -> None:
         """Wait until another message may be read."""
@@ -169,19 +162,37 @@ class Session:
         records = message.records if message.HasField("records") else -1
         gap = Gap(message.first, message.last, records, message.reason)
         self._blocked_since = time.monotonic()
-        receipt = await self._intake.take_gap(self._upstream(message.first, 0), gap, dict(self.hello.labels))
+        receipt = await self._intake.take_gap(self._upstream(message.first, 0, 0), gap, dict(self.hello.labels))
         self._queued(message.last + 1, 0, receipt)
 
     async def drained(self) -> None:
-        """Wait until everything taken is durable and acknowledged.
+        """Wait until everything taken is durable, and what of it may be acknowledged is.
 
         :raises Refusal: the spool failed.
         """
         while self._pending:
-            await asyncio.wait([self._pending[-1][2]])
+            await asyncio.wait([self._pending[-1][2].durable])
             await asyncio.sleep(0)  # the receipt's own callbacks have run after this
         if self._failed and self.ended is not None:
             raise self.ended
+        await self._acks_sent()
+
+    async def delivered(self) -> None:
+        """Called when all is drained, and the sender will send nothing more: wait until all may be acknowledged, and
+        is.
+        """
+        progress = self._progress
+        if progress is None:
+            return
+        moved = asyncio.Event()
+        progress.wake = moved.set
+        while progress.next < self.expected:
+            await moved.wait()
+            moved.clear()
+            self._want_ack()
+        await self._acks_sent()
+
+    async def _acks_sent(self) -> None:
         while self._ack_task is not None:
             await asyncio.wait([self._ack_task])
 
@@ -208,12 +219,17 @@ class Session:
             return
         self._closed = True
         self._share.leave()
+        if self._progress is not None:
+            self._progress.leave()
         if not self._pending:
             self.finished.set()
 
-    def _upstream(self, number: int, check: int) -> Upstream:
+    def _upstream(self, number: int, check: int, original_check: int) -> Upstream:
         hello = self.hello
-        return Upstream(hello.stream, number, hello.epoch, hello.incarnation, check, hello.floor)
+        # What was durable before is expected no more, though the stream's mark be forgotten (it is one of many, and
+        # rarely sends).
+        floor = max(hello.floor, self.durable)
+        return Upstream(hello.stream, number, hello.epoch, hello.incarnation, check, floor, original_check)
 
     async def _take(self, number: int, raw: bytes) -> Receipt:
         if len(raw) > MAX_FRAME_BYTES:
@@ -231,7 +247,7 @@ class Session:
             raise Refusal(pb.Refused.UNSUPPORTED, f"frame {number}: {error}") from error
         except FrameError as error:
             raise Refusal(pb.Refused.DAMAGED, f"frame {number}: {error}") from error
-        upstream = self._upstream(number, frame.check)
+        upstream = self._upstream(number, frame.check, frame.original_check)
         # Where the frame passes on verbatim its own ranges stay in it; framed anew, its range is this stream's.
         records = frame.records
         span = SourceRange(self._intake.name, self.hello.stream, number, number + 1, read=records, kept=records)
@@ -242,13 +258,14 @@ class Session:
     def _queued(self, after: int, size: int, receipt: Receipt) -> None:
         self._blocked_since = None
         self.expected = after
-        self._pending.append((after, size, receipt.durable))
+        self._pending.append((after, size, receipt))
         receipt.durable.add_done_callback(self._settled)
 
     def _settled(self, _: "asyncio.Future[int]") -> None:
         pending = self._pending
-        while pending and pending[0][2].done():
-            after, size, durable = pending.popleft()
+        while pending and pending[0][2].durable.done():
+            after, size, receipt = pending.popleft()
+            durable = receipt.durable
             self._share.release(size)
             if self._failed:
                 continue
@@ -258,6 +275,10 @@ class Session:
                 self.end(refusal_of(error))
             else:
                 self.durable = after
+                if self._delivered is not None and self._progress is not None and durable.result() != DUPLICATE:
+                    self._delivered.keep(self._progress, after, durable.result() + receipt.numbers)
+        if self._delivered is not None:
+            self._delivered.advance()  # the sinks may be faster than the news of the sync
         if self._closed:
             if not pending:
                 self.finished.set()
@@ -281,7 +302,7 @@ class Session:
                     reason = pb.Ack.SPOOL_FULL
                 elif window < LARGEST:
                     reason = pb.Ack.SHARED
-                if not await self._send(pb.Ack(next=self.durable, window_bytes=window, reason=reason)):
+                if not await self._send(pb.Ack(next=self.acknowledged, window_bytes=window, reason=reason)):
                     break
         finally:
             self._ack_task = None
@@ -289,12 +310,3 @@ class Session:
 
 def _unexpected(what: str, expected: int) -> Refusal:
     return Refusal(pb.Refused.PROTOCOL, f"{what} came where {expected} was expected")
-
-
-def refusal_of(error: BaseException | None) -> Refusal:
-    """What a sender is told when its frame could not become durable; None: it was discarded."""
-    if isinstance(error, Refusal):
-        return error
-    if isinstance(error, ProtocolError):
-        return Refusal(pb.Refused.PROTOCOL, str(error))
-    return Refusal(pb.Refused.SPOOL_FAILED, f"the collector could not keep a frame: {error or 'it was discarded'}")

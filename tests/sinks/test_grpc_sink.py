@@ -25,10 +25,14 @@ from support.wire import (
 from shipper.errors import SinkError, SinkUnavailable, StreamDisowned
 from shipper.sinks.base import Gap, Item
 from shipper.sinks.grpc import GrpcSink
+from shipper.sinks.thin import Thinner
 from shipper.spool.frame import Frame
 from shipper.v1 import ingest_pb2 as pb
 from shipper.wire.channel import METHOD, SERVER_OPTIONS, aio, grpc
 from shipper.wire.window import MESSAGE_BYTES
+
+NONE = "message == 'nothing is this'"
+"""A condition that no record meets."""
 
 
 async def test_frames_arrive_byte_for_byte_in_order_and_are_acknowledged() -> None:
@@ -227,15 +231,72 @@ async def test_a_collector_that_holds_more_than_was_ever_written_is_noticed() ->
         await sink.close()
 
 
-async def test_with_a_condition_frames_are_not_compared_because_they_are_encoded_anew() -> None:
+def thinned(where: str, all_items: list[Item]) -> list[Item]:
+    """What a delivery sends of these with a condition."""
+    return Thinner(where).thin(all_items)[0]
+
+
+@pytest.mark.parametrize(("before", "after"), [(NONE, NONE), (NONE, None), (None, NONE), ("message != '1 '", NONE)])
+async def test_thinned_frames_are_compared_by_their_originals_whatever_the_condition_is_and_was(
+    before: str | None, after: str | None
+) -> None:
+    intake, outlet, whole = MemoryIntake(), MemoryOutlet(), items(1, 5)
+    async with collector(intake) as source:
+        sink = grpc_sink(source.port)
+        sink.where = before
+        await deliver(sink, outlet, whole[:3] if before is None else thinned(before, whole[:3]))
+        sink.where = after
+        last = whole[2].body
+        assert isinstance(last, Frame)
+        outlet.cursor_crc = last.original_check
+        assert await sink.connect(outlet) == 4, "the cursor's is the same"
+        outlet.cursor_crc += 1
+        with pytest.raises(StreamDisowned, match="frame 3"):
+            await sink.connect(outlet)
+        outlet.cursor, outlet.cursor_crc = 1, 0
+        await deliver(sink, outlet, whole if after is None else thinned(after, whole))
+        assert outlet.cursor == 6
+        await sink.close()
+    assert intake.takes == 5
+
+
+async def test_a_restored_backup_that_grew_is_noticed_behind_a_condition_too() -> None:
     intake, outlet = MemoryIntake(), MemoryOutlet()
     async with collector(intake) as source:
         sink = grpc_sink(source.port)
-        await deliver(sink, outlet, items(1, 3))
-        sink.where = "level == 'error'"
-        outlet.cursor_crc = 12345
-        assert await sink.connect(outlet) == 4
+        sink.where = NONE
+        await deliver(sink, outlet, thinned(NONE, items(1, 3)))
+        assert [taken.body.records for taken in intake.entries if isinstance(taken.body, Frame)] == [0, 0, 0]
+        outlet.cursor = 2
+        grown = thinned(NONE, [Item(seq, frame(seq, "after the restore")) for seq in (2, 3, 4, 5)])
+        await sink.connect(outlet)
+        with pytest.raises(StreamDisowned, match="another frame 3"):
+            await sink.send(grown)
+        assert outlet.cursor == 2
         await sink.close()
+
+
+@pytest.mark.parametrize("same", [True, False])
+async def test_a_collector_that_keeps_no_originals_is_compared_without_a_condition_only(same: bool) -> None:
+    """A mark of an older collector, or of a frame that an older shipper thinned, says only how the frame came."""
+    intake, outlet, sent = MemoryIntake(), MemoryOutlet(), items(1, 3)
+    body = sent[2].body
+    assert isinstance(body, Frame)
+    intake.marks[outlet.stream] = MemoryMark(4, 1, outlet.incarnation, body.check if same else 12345)
+    async with collector(intake) as source:
+        sink = grpc_sink(source.port)
+        sink.where = NONE
+        assert await sink.connect(outlet) == 4
+        sink.where = None
+        assert await sink.connect(outlet) == 1
+        if same:
+            await sink.send(sent)
+            assert outlet.cursor == 4
+        else:
+            with pytest.raises(StreamDisowned, match="another frame 3"):
+                await sink.send(sent)
+        await sink.close()
+    assert intake.takes == 0
 
 
 async def test_the_collectors_own_judgement_reaches_the_sink_as_a_final_error() -> None:
@@ -355,7 +416,9 @@ async def test_a_window_of_zero_stops_the_sender_until_another_comes() -> None:
         ([b"\xff\xff\xff"], "not a ShipResponse", False),
         ([b""], "did not answer with Welcome", False),
         (["ack"], "did not answer with Welcome", False),
-        (["old"], "breaks the protocol", False),
+        (["no version"], "wants to speak version 0 of the protocol, this shipper speaks 1 to 1", False),
+        (["higher"], "wants to speak version 2 of the protocol, this shipper speaks 1 to 1", False),
+        (["unknown"], "wants to speak version 4294967295 of the protocol", False),
         (["behind"], "breaks the protocol", False),
         (["welcome", "welcome"], "not an Ack", False),
         (["welcome", "ahead"], "only 1 was sent", False),
@@ -369,7 +432,9 @@ async def test_a_collector_that_breaks_the_contract_is_left(
 ) -> None:
     known = {
         "welcome": response(welcome=pb.Welcome(next=1, window_bytes=1000, protocol=1)),
-        "old": response(welcome=pb.Welcome(next=1, window_bytes=1000, protocol=0)),
+        "no version": response(welcome=pb.Welcome(next=1, window_bytes=1000, protocol=0)),
+        "higher": response(welcome=pb.Welcome(next=1, window_bytes=1000, protocol=2)),
+        "unknown": response(welcome=pb.Welcome(next=1, window_bytes=1000, protocol=2**32 - 1)),
         "behind": response(welcome=pb.Welcome(next=0, window_bytes=1000, protocol=1)),
         "ack": response(ack=ack(1)),
         "ahead": response(ack=ack(2)),

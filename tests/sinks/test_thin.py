@@ -58,6 +58,7 @@ def test_a_thinned_frame_holds_the_chosen_records_verbatim_with_their_identity(
         assert list(thinned.identities()[2]) == list(compress(indices, keep))
         assert (thinned.meta.subs or []) == list(compress(meta.subs or [], keep))
     assert thinned.original_crc == whole.crc
+    assert decode(thinned.raw).original_check == whole.check
     assert (thinned is whole) == all(keep)
 
 
@@ -66,7 +67,16 @@ def test_thinning_twice_keeps_the_first_ones_checksum() -> None:
     once = Thinner("message != 'a'").thin_frame(whole)
     twice = Thinner("message != 'b'").thin_frame(once)
     assert twice.original_crc == whole.crc
+    assert twice.original_check == whole.check
     assert list(twice.identities()[2]) == [2]
+
+
+def test_a_frame_that_an_older_shipper_thinned_says_that_its_original_check_is_not_known() -> None:
+    whole = framed(payload_of(Format.LINES, ["a", "b"]))
+    older = draft(Payload.lines(b"b\n"), FrameMeta(LABELS, [], None, [1]), READ_AT, thinned_from=whole.crc)
+    once = decode(older.stamp(STREAM, 5)[0])
+    assert once.original_check == 0
+    assert Thinner("message == 'c'").thin_frame(once).original_check == 0
 
 
 def test_labels_count_as_fields() -> None:

@@ -15,7 +15,7 @@ from shipper import log
 from shipper.batch import Payload
 from shipper.spool.frame import MAX_DECODED, MAX_READABLE, FrameMeta, crc32c, decode, draft
 from shipper.v1 import ingest_pb2 as pb
-from shipper.wire.channel import MAX_HELLO_BYTES, METHOD, aio, grpc
+from shipper.wire.channel import MAX_FRAME_BYTES, MAX_HELLO_BYTES, METHOD, aio, grpc
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 OTHER = b"o" * 16
@@ -88,6 +88,24 @@ async def test_the_largest_frame_that_a_shipper_writes_is_taken() -> None:
         await sender.hello()
         await sender.frames(1, [decode(made.stamp(STREAM, 1)[0])])
         await sender.acked(2)
+
+
+@pytest.mark.parametrize("excess", [0, 1])
+async def test_a_frame_of_4_mib_is_taken_and_one_byte_more_refused(excess: int) -> None:
+    made = draft(Payload.sized([b"x"]), FrameMeta({}, []), 0)
+    made.payload = Payload.sized([bytes(MAX_FRAME_BYTES + excess - made.size + 1)]).data
+    made.codec, made.decoded_size, made.crc = 0, len(made.payload), crc32c(made.payload)
+    raw = made.stamp(STREAM, 1)[0]
+    assert len(raw) == MAX_FRAME_BYTES + excess
+    async with collector(MemoryIntake()) as source, RawSender(source.port) as sender:
+        assert (await sender.hello()).limits.max_frame_bytes == 4 * 1024 * 1024
+        await sender.frames(1, [raw])
+        if excess:
+            refused = await sender.refused()
+            assert refused.reason == pb.Refused.TOO_LARGE
+            assert "the limit is 4194304" in refused.text
+        else:
+            await sender.acked(2)
 
 
 async def test_a_hello_is_small() -> None:

@@ -109,6 +109,18 @@ async def test_a_duplicate_of_a_frame_that_is_not_durable_yet_is_not_acknowledge
         await sender.acked(2)
 
 
+async def test_a_stream_whose_mark_was_forgotten_goes_on_in_its_connection() -> None:
+    intake = MemoryIntake()
+    async with collector(intake) as source, RawSender(source.port) as sender:
+        await sender.hello()
+        await sender.frames(1, frames(1, 2))
+        await sender.acked(3)
+        del intake.marks[STREAM]  # a hundred thousand other streams sent something since
+        await sender.frames(3, frames(3, 1))
+        await sender.acked(4)
+    assert intake.numbers() == [1, 2, 3]
+
+
 async def test_a_number_beyond_the_expected_one_is_a_protocol_error() -> None:
     intake = MemoryIntake()
     async with collector(intake) as source, RawSender(source.port) as sender:

@@ -23,6 +23,7 @@ class Ticket:
     """A batch's receipt."""
 
     durable: "asyncio.Future[int]"
+    numbers: int = 1
 
 
 @dataclass

@@ -16,6 +16,7 @@ from shipper.sinks.base import Gap, Item
 from shipper.sinks.grpc import GrpcSink
 from shipper.sources.grpc import GrpcSource
 from shipper.spool.frame import Frame, FrameMeta, crc32c, decode, draft
+from shipper.spool.upstream import DUPLICATE
 from shipper.v1 import ingest_pb2 as pb
 from shipper.wire.channel import CHANNEL_OPTIONS, METHOD, aio
 
@@ -69,6 +70,7 @@ class MemoryMark:
     epoch: int
     incarnation: bytes
     crc: int
+    original_crc: int = 0
 
 
 @dataclass
@@ -79,6 +81,7 @@ class Taken:
     body: Frame | Gap
     labels: dict[str, Any]
     durable: "asyncio.Future[int]"
+    numbers: int = 1
 
 
 @dataclass
@@ -86,6 +89,7 @@ class Note:
     """The receipt of state without a batch."""
 
     durable: "asyncio.Future[int]"
+    numbers: int = 1
 
 
 @dataclass
@@ -112,10 +116,27 @@ class MemoryIntake:
     takes: int = 0
     notes: list[Note] = field(default_factory=list)
     """State that came with no batch."""
+    floor: int = 1
+    """All sinks have everything before this entry, the first being 1; ``deliver`` moves it."""
+    moved: Callable[[], object] = lambda: None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self.room.set()
+
+    @property
+    def next_number(self) -> int:
+        """See ``HopIntake``."""
+        return len(self.entries) + 1
+
+    def on_delivered(self, moved: Callable[[], object]) -> None:
+        """See ``HopIntake``."""
+        self.moved = moved
+
+    def deliver(self, count: int | None = None) -> None:
+        """All sinks have what is durable now, or ``count`` entries more of it."""
+        self.floor = self.next_number if count is None else self.floor + count
+        self.moved()
 
     async def take(self, read: Callable[[], Batch | None]) -> Taken | None:
         """See ``Intake``."""
@@ -171,20 +192,22 @@ class MemoryIntake:
             if self.failure is not None:
                 taken.durable.set_exception(self.failure)
                 continue
-            self._judge(taken)
-            taken.durable.set_result(len(self.entries))
+            taken.durable.set_result(self._judge(taken))
 
-    def _judge(self, taken: Taken) -> None:
+    def _judge(self, taken: Taken) -> int:
         """As the spool's writer does: a lower number is a duplicate, a higher one never comes."""
         upstream = taken.upstream
         mark = self.marks.get(upstream.stream)
         expected = max(mark.next if mark else 0, upstream.floor)
         last = taken.body.last if isinstance(taken.body, Gap) else upstream.seq
         if last < expected:
-            return
+            return DUPLICATE
         assert upstream.seq <= expected, f"{upstream.seq} where {expected} was expected"
         self.entries.append(taken)
-        self.marks[upstream.stream] = MemoryMark(last + 1, upstream.epoch, upstream.incarnation, upstream.crc)
+        self.marks[upstream.stream] = MemoryMark(
+            last + 1, upstream.epoch, upstream.incarnation, upstream.crc, upstream.original_crc
+        )
+        return len(self.entries)
 
     def numbers(self, stream: bytes = STREAM) -> list[int]:
         """The numbers of a stream that are durable, in the order in which they came."""

@@ -66,18 +66,27 @@ def test_the_same_number_with_another_check_is_another_history(floor: int, check
     assert caught.value.reason == pb.Refused.DIVERGED
 
 
-@pytest.mark.parametrize(("floor", "held", "expected"), [(1, None, 1), (5, 10, 10), (10, 10, 10), (25, 10, 25)])
-def test_the_expected_number_is_the_larger_of_own_and_floor(floor: int, held: int | None, expected: int) -> None:
-    mark = None if held is None else MemoryMark(held, 3, INCARNATION, 77)
-    answer = welcome(hello(floor=floor), mark, 1000)
-    assert answer.next == expected
+@pytest.mark.parametrize("held", [None, 10])
+def test_a_welcome_names_the_last_frame_that_is_held_wherever_it_goes_on(held: int | None) -> None:
+    mark = None if held is None else MemoryMark(held, 3, INCARNATION, 77, 78)
+    answer = welcome(hello(), mark, 4, 1000)
+    assert answer.next == 4
     assert answer.HasField("last") == (mark is not None)
     if mark is not None:
-        assert (answer.last.epoch, answer.last.number, answer.last.check) == (3, 9, 77)
+        assert answer.last == pb.FramePosition(epoch=3, number=9, check=77, original_check=78)
 
 
-def test_a_newer_sender_is_answered_with_the_version_of_the_collector() -> None:
-    assert welcome(hello(protocol=9), None, 1000).protocol == 1
+def test_a_frame_that_was_thinned_on_its_way_is_told_by_the_check_of_either() -> None:
+    mark = MemoryMark(10, 3, INCARNATION, 77, 78)
+    for check in (77, 78):
+        check_history(hello(floor=10, floor_check=check), mark)
+    with pytest.raises(Refusal, match="is not the one received here"):
+        check_history(hello(floor=10, floor_check=79), mark)
+
+
+@pytest.mark.parametrize(("theirs", "negotiated"), [(1, 1), (2, 1), (2**32 - 1, 1)])
+def test_the_version_of_a_connection_is_the_lower_of_both_sides(theirs: int, negotiated: int) -> None:
+    assert welcome(hello(protocol=theirs), None, 1, 1000).protocol == negotiated
 
 
 @pytest.mark.parametrize("reason", pb.Refused.Reason.values())
