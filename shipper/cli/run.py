@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -57,6 +58,7 @@ async def _run(loaded: config.Config, *, once: bool) -> None:
         signal.SIGHUP,
         lambda: _log.warning("SIGHUP: a reload while running is not there yet; restart to apply a changed config"),
     )
+    gc.freeze()  # what is there now stays: a collection takes a tenth of the time when it need not look at it
     code = 1
     try:
         await pipeline.run()

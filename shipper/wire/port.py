@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Final
 
 from shipper import lean
 from shipper.errors import SourceError
 from shipper.log import get_logger
 from shipper.wire.channel import SERVER_OPTIONS, aio
+from shipper.wire.leftovers import Leftovers
 from shipper.wire.server import Context, Methods, refuse_stranger, why_not
 from shipper.wire.strangers import Words
 from shipper.wire.tls import ServerCertificates
@@ -18,11 +18,7 @@ log = get_logger("grpc")
 
 _OWN_FILES: Final = 64
 """Descriptors that the process needs beside its connections, about."""
-_TRIM_EVERY: Final = 10.0
-_TRIM_ABOVE: Final = 16 * 1024 * 1024
-"""Memory is given back when there is so much more of it than there was at the least."""
 _DAY: Final = 86400.0
-_PAGE: Final = 4096
 
 
 class Port:
@@ -44,8 +40,8 @@ class Port:
         self._refused = refused
         self._words = Words(refused)
         self._server: aio.Server
-        self._trimmed = self._reminded = time.monotonic()
-        self._least = _memory()
+        self._leftovers = Leftovers()
+        self._reminded = time.monotonic()
 
     async def open(self) -> int:
         """Serve; returns the port's number.
@@ -95,20 +91,9 @@ class Port:
             self._reminded = now
             for text in self._certificates.cautions():
                 log.warning(text)
-        if now - self._trimmed >= _TRIM_EVERY:
-            self._trimmed = now
-            used = _memory()
-            if used > self._least + _TRIM_ABOVE:
-                await asyncio.to_thread(lean.trim)
-                used = _memory()
-            self._least = min(self._least, used)
+        await self._leftovers.tick()
 
     async def _stranger(self, requests: object, context: Context) -> None:
         self.called(context)
         self._refused("UNIMPLEMENTED")
         await refuse_stranger(requests, context)
-
-
-def _memory() -> int:
-    """The process's resident memory, in bytes."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE

@@ -11,6 +11,7 @@ from shipper.log import get_logger
 from shipper.v1 import ingest_pb2 as pb
 from shipper.wire.channel import MAX_MESSAGE_BYTES, METHOD, aio, grpc, split_address
 from shipper.wire.refusal import Refusal
+from shipper.wire.uncancelled import uncancelled
 
 log = get_logger("grpc")
 
@@ -80,7 +81,7 @@ async def read(context: Context, most: int = MAX_MESSAGE_BYTES) -> pb.ShipReques
 
     :raises Refusal: the bytes are not a message, or too many.
     """
-    data = await context.read()
+    data = await uncancelled(context.read())
     if not isinstance(data, bytes):
         return None
     if len(data) > most:
