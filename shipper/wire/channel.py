@@ -8,14 +8,14 @@ from typing import Any, Final
 
 from shipper.wire import strangers
 
-# gRPC's core writes to stderr on its own, past every log setting ("Failed to add port to server ..."). What matters
-# comes back as an exception or is read by strangers.py. Who sets GRPC_VERBOSITY or GRPC_TRACE gets the noise.
-strangers.ask_for_words()
 # shipper never forks after start; the fork handlers would only cost time and print warnings.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
-import grpc  # noqa: E402 - it reads its settings here
-from grpc import aio  # noqa: E402
+# gRPC's core writes to stderr on its own, past every log setting ("Failed to add port to server ..."). What matters
+# comes back as an exception or is read by strangers.py. Who sets GRPC_VERBOSITY or GRPC_TRACE gets the noise.
+with strangers.listened_to():
+    import grpc  # it reads its settings here
+    from grpc import aio
 
 PROTOCOL: Final = 1
 """The protocol version of ingest.proto."""

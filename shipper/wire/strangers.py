@@ -17,8 +17,8 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from shipper.log import get_logger
@@ -51,15 +51,23 @@ _SERVER: Final = "grpc.internal.server_credentials="
 _DONE: Final = "grpc.auth_context="
 
 
-def ask_for_words() -> None:
-    """Have gRPC tell about handshakes, here and not on standard error. Called before gRPC is imported, which reads its
-    settings then; an operator's own are left alone.
+@contextmanager
+def listened_to() -> Iterator[None]:
+    """Have gRPC tell about handshakes, here and not on standard error. Around the first import of gRPC, which reads its
+    settings then and never again: a child process gets the environment that this one was given. An operator's own
+    settings are left alone.
     """
     if any(name in os.environ for name in _VARIABLES):
+        yield
         return
     _pipe.extend(_redirect())
     os.environ["GRPC_VERBOSITY"] = "INFO" if _pipe else "NONE"
     os.environ["GRPC_TRACE"] = "handshaker" if _pipe else ""
+    try:
+        yield
+    finally:
+        for name in _VARIABLES:
+            del os.environ[name]
 
 
 class Handshakes:

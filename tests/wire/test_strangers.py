@@ -1,5 +1,9 @@
 """What gRPC's trace says about handshakes. The lines are those of grpcio 1.85."""
 
+import os
+import subprocess
+import sys
+
 from shipper.wire.strangers import PATIENCE, Handshakes, reason
 
 ARGS = (
@@ -62,3 +66,12 @@ def test_lines_cut_short_and_others_are_passed_over() -> None:
 def test_a_peer_that_says_nothing_is_told_from_one_that_goes_away() -> None:
     assert "said nothing, or too slowly" in reason("DEADLINE_EXCEEDED: Handshake timed out")
     assert "perhaps it does not trust" in reason("UNAVAILABLE: Socket closed")
+
+
+def test_child_processes_do_not_inherit_what_grpc_was_asked() -> None:
+    program = "from shipper.wire import channel; import os; print(*os.environ, bool(channel.strangers._pipe))"
+    given = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")}
+    done = subprocess.run([sys.executable, "-c", program], env=given, capture_output=True, text=True, check=True)
+    *names, asked = done.stdout.split()
+    assert asked == "True"
+    assert not {"GRPC_VERBOSITY", "GRPC_TRACE"} & set(names)
