@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from shipper.batch import DEAD_LETTER_RAW, Batch, DeadLetter, Labels, Payload, SourceRange, Upstream
+from shipper.batch import Batch, Labels, Upstream
 from shipper.budget import Budget
-from shipper.errors import FrameTooLarge
 from shipper.log import get_logger
+from shipper.pack import counted, pack
 from shipper.sinks.base import Gap
 from shipper.spool.body import GapNote, Mark
 from shipper.spool.draft import EntryDraft
-from shipper.spool.frame import Frame, FrameDraft, FrameMeta, draft
+from shipper.spool.frame import Frame
 from shipper.spool.spool import Spool
 from shipper.spool.upstream import DUPLICATE
 
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
     from shipper.chain.run import Chain
     from shipper.metrics import Registry
 
-_STAGE: Final = "frame"
-"""Who is named in the dead letter of a record that is too large."""
 _FRAME_ROOM: Final = 16 * 1024
 """Room in a frame for metadata."""
 log = get_logger("intake")
@@ -140,7 +136,7 @@ class SourceIntake:
 
     @property
     def floor(self) -> int:
-        """The first sequence number that some sink of the config has not acknowledged."""
+        """The first sequence number that some sink of the config has not acknowledged and still gets."""
         return self._spool.delivered
 
     @property
@@ -199,51 +195,14 @@ class SourceIntake:
             self._invalid = self._chain.invalid_utf8
         for processor, count in self._chain.take_errors():
             self._metrics.counter("shipper_parse_errors_total", source=self.name, processor=processor).add(count)
-        frames = [batch.payload] if isinstance(batch.payload, Frame) else self._frames(batch)
-        batch.ranges = _ranges(batch)
+        frames = [batch.payload] if isinstance(batch.payload, Frame) else pack(batch, self._spool.max_frame)
+        batch.ranges = counted(batch)
         return batch, EntryDraft(frames, batch.state, batch.dead_letters, batch.upstream)
 
     def _held(self, batch: Batch) -> bool:
         """A frame that came before: the writer drops it; the processors need not see it twice."""
         mark = self._spool.marks.get(batch.upstream.stream) if batch.upstream is not None else None
         return mark is not None and batch.upstream is not None and batch.upstream.seq < mark.next
-
-    def _frames(self, batch: Batch) -> list[FrameDraft]:
-        """The batch's records as one frame, or as several when they do not fit into one."""
-        payload = batch.payload
-        if not isinstance(payload, Payload):
-            raise TypeError(f"the chain returned {type(payload).__name__} instead of encoded records")
-        meta = FrameMeta(batch.labels, _ranges(batch), batch.origin, batch.indices, batch.subs)
-        try:
-            made = draft(payload, meta, batch.read_at)
-        except FrameTooLarge:
-            made = None
-        if made is not None and made.size <= self._spool.max_frame:
-            return [made]
-        if payload.count == 1:
-            self._too_large(batch, payload.raw()[0])
-            return self._frames(batch)
-        return [frame for part in _halves(batch, payload) for frame in self._frames(part)]
-
-    def _too_large(self, batch: Batch, record: bytes) -> None:
-        """A record that no frame can hold goes to the dead letters."""
-        span = batch.ranges[-1] if batch.ranges else SourceRange(self.name, b"", 0, 0)
-        index = batch.indices[0] if batch.indices else 0
-        batch.dead_letters.append(
-            DeadLetter(
-                record[:DEAD_LETTER_RAW],
-                len(record),
-                _STAGE,
-                f"the record of {len(record)} bytes does not fit into a frame of {self._spool.max_frame}",
-                batch.labels,
-                self.name,
-                span.generation,
-                span.start,
-                index,
-                batch.read_at,
-            )
-        )
-        batch.payload, batch.indices, batch.subs = Payload.lines(b""), None, None
 
     def _append(self, batch: Batch, entry: EntryDraft) -> Ticket:
         self.taken += 1
@@ -301,38 +260,3 @@ class SourceIntake:
                 key=(self.name, letter.processor),
             )
             self._metrics.counter("shipper_dead_letters_total", processor=letter.processor).add()
-
-
-def _ranges(batch: Batch) -> list[SourceRange]:
-    """The batch's ranges, with the records that no frame could hold counted as failed."""
-    too_large = sum(letter.processor == _STAGE for letter in batch.dead_letters)
-    if not (too_large and batch.ranges):
-        return batch.ranges
-    *others, last = batch.ranges
-    return [*others, msgspec.structs.replace(last, kept=last.kept - too_large, failed=last.failed + too_large)]
-
-
-def _halves(batch: Batch, payload: Payload) -> list[Batch]:
-    """Two batches with half of the records each. The ranges stay with the second: they are counted once."""
-    records = payload.raw()
-    middle = len(records) // 2
-    indices = batch.indices or (list(range(len(records))) if batch.origin else None)
-    halves = []
-    for at, part in ((slice(None, middle), records[:middle]), (slice(middle, None), records[middle:])):
-        data = b"".join(len(r).to_bytes(4, "little") + r for r in part)
-        if payload.format != payload.format.SIZED:
-            data = b"".join(r + b"\n" for r in part)
-        halves.append(
-            Batch(
-                batch.source,
-                batch.labels,
-                Payload(payload.format, data, len(part)),
-                batch.ranges if at.stop is None else [],
-                batch.read_at,
-                dead_letters=batch.dead_letters,
-                origin=batch.origin,
-                indices=indices[at] if indices else None,
-                subs=batch.subs[at] if batch.subs else None,
-            )
-        )
-    return halves
