@@ -114,6 +114,7 @@ def test_the_host_label_is_always_there(tmp_path: Path) -> None:
 def test_the_defaults_are_those_of_the_structs(tmp_path: Path) -> None:
     config = load_text(tmp_path, A_SOURCE + OUT)
     assert (config.spool.max_bytes, config.batch.max_bytes, config.batch.max_delay) == (2**30, 2**18, 0.1)
+    assert config.spool.min_free == "5%"
     assert (config.dead_letters.max_bytes, config.admin, config.shutdown_timeout) == (2**28, None, 30.0)
     assert (config.warnings, config.processors) == ([], [])
 

@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 from support.processes import Node, free_port, records, wait_for
 
+from shipper.spool.browse import browse, start_of
 from shipper.spool.dead_letters import letters
+from shipper.spool.disk import RealDisk
+from shipper.spool.frame import Frame
+from shipper.spool.inspect import look
 
 DEADLINE = 60
 
@@ -87,6 +91,33 @@ def test_records_pass_a_relay_and_each_sink_takes_what_it_wants(tmp_path: Path, 
     ship(source, relay, target)
     assert [r["n"] for r in records(tmp_path / "all.ndjson")] == list(range(1000))
     assert [r["n"] for r in records(tmp_path / "errors.ndjson")] == list(range(0, 1000, 10))
+
+
+def frames_in(data_dir: Path) -> list[bytes]:
+    """The frames in the spool of a process that has ended."""
+    disk = RealDisk(data_dir / "spool")
+    view = look(disk)
+    steps = browse(disk, view, *start_of(view, 0))
+    return [step.item.body.raw for step in steps if step.item is not None and isinstance(step.item.body, Frame)]
+
+
+def test_frames_are_the_same_bytes_in_every_spool_that_they_pass(tmp_path: Path, log: Path) -> None:
+    """The agent's processors make them; relay and collector have none, and each has a stream of its own."""
+    log.write_text("".join(f'{{"n":{n}}}\n' for n in range(60_000)))
+    first, second = free_port(), free_port()
+    target = collector(tmp_path, second, f"{{all: {{type: file, path: '{tmp_path}/all.ndjson'}}}}")
+    relay = Node(
+        tmp_path,
+        "relay",
+        f"data_dir: {tmp_path}/relay\nsources: {{edge: {{type: grpc, listen: '127.0.0.1:{first}'}}}}\n"
+        f"sinks: {{next: {{type: grpc, addresses: ['127.0.0.1:{second}']}}}}\n",
+    )
+    source = agent(tmp_path, f"{{c: {{type: grpc, addresses: ['127.0.0.1:{first}']}}}}", "processors: [parse_json]\n")
+    ship(source, relay, target)
+    written, passed, kept = (frames_in(tmp_path / name) for name in ("agent", "relay", "collector"))
+    assert len(written) > 1
+    assert written == passed == kept
+    assert len({look(RealDisk(tmp_path / name / "spool")).identity.stream for name in ("agent", "relay")}) == 2
 
 
 def test_bad_input_is_kept_or_dead_lettered_and_counted(tmp_path: Path, log: Path) -> None:

@@ -20,11 +20,11 @@ from support.delivering import (
 )
 
 from shipper import log
-from shipper.errors import ProtocolError, SinkError, SinkUnavailable, SpoolFailed
+from shipper.errors import FrameError, ProtocolError, SinkError, SinkUnavailable, SpoolFailed
 from shipper.sinks.base import Backoff, Breaker, Frame, Gap, Item, Outlet, Sink
 from shipper.sinks.delivery import Delivery
 from shipper.sinks.flat import Refusal, each_record, lines_of, refuse
-from shipper.spool.frame import decode
+from shipper.spool.frame import crc32c, decode
 from shipper.units import Duration
 
 QUICK = Backoff(min=Duration(0.001), max=Duration(0.002))
@@ -409,6 +409,25 @@ async def test_a_far_side_that_has_more_than_was_ever_written_is_an_error(outpos
 
 
 # where
+
+
+async def test_without_a_where_a_payload_is_not_decoded(outpost: Outpost) -> None:
+    """One that nobody can decompress goes on as it is: its checksums hold."""
+    made = frame_draft(lines(*(f"line {number}" for number in range(200))))
+    middle = len(made.payload) // 2
+    made.payload = made.payload[:middle] + bytes(16) + made.payload[middle + 16 :]
+    made.crc = made.original_crc = crc32c(made.payload)
+    sink = scripted()
+    async with outpost.opened() as spool:
+        await outpost.append(made)
+        async with outpost.delivering(sink) as delivery:
+            await caught_up(delivery)
+        (frame,) = [item.body for item in sink.given]
+        assert isinstance(frame, Frame)
+        assert frame.raw == made.stamp(spool.stream, 1)[0]
+    with pytest.raises(FrameError, match="cannot be decompressed"):
+        frame.payload()
+    assert outpost.dead_letters() == []
 
 
 async def test_where_thins_frames_and_sends_empty_ones_too(outpost: Outpost) -> None:

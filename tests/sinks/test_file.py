@@ -332,6 +332,18 @@ async def test_records_go_to_the_files_that_labels_and_time_read_give(tmp_path: 
     }
 
 
+async def test_what_a_record_says_chooses_no_file(tmp_path: Path) -> None:
+    outpost = Outpost(tmp_path)
+    async with outpost.opened():
+        await outpost.append(
+            frame_draft(ndjson({"host": "b", "read": "2001-01-01"}, {"host": "../c"}), {"host": "a"}, read_at=0),
+            frame_draft(ndjson({"host": "b"}), {"source": "app"}),
+        )
+    await outpost.deliver_all(file_sink(tmp_path, "{host}-{read:%Y}.ndjson"))
+    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["a-1970.ndjson"]
+    assert len(outpost.dead_letters()) == 1, "without the label there is no file, whatever the record says"
+
+
 @pytest.mark.parametrize(
     ("options", "extra"),
     [

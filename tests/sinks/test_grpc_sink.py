@@ -26,9 +26,11 @@ from shipper.errors import SinkError, SinkUnavailable, StreamDisowned
 from shipper.sinks.base import Gap, Item
 from shipper.sinks.grpc import GrpcSink
 from shipper.sinks.thin import Thinner
+from shipper.sources.grpc import GrpcSource
 from shipper.spool.frame import Frame
 from shipper.v1 import ingest_pb2 as pb
-from shipper.wire.channel import METHOD, SERVER_OPTIONS, aio, grpc
+from shipper.version import VERSION
+from shipper.wire.channel import METHOD, PROTOCOL, SERVER_OPTIONS, aio, grpc
 from shipper.wire.window import MESSAGE_BYTES
 
 NONE = "message == 'nothing is this'"
@@ -62,6 +64,32 @@ async def test_what_the_collector_learns_of_a_frame_is_what_the_hop_says_not_the
         40,
     )
     assert taken.labels == {"host": "edge-1"}
+
+
+async def test_a_hello_says_who_sends_and_from_where_on() -> None:
+    intake, outlet = MemoryIntake(), MemoryOutlet(cursor=40, cursor_crc=4711, epoch=7)
+    outlet.labels = {"host": "edge-1", "rack": 4}
+    async with collector(intake) as source:
+        sink = grpc_sink(source.port)
+        await sink.connect(outlet)
+        hello = source._sessions[outlet.stream].hello
+        await sink.close()
+    assert hello == pb.Hello(
+        stream=outlet.stream,
+        epoch=7,
+        incarnation=outlet.incarnation,
+        protocol=PROTOCOL,
+        agent_version=VERSION,
+        labels={"host": "edge-1", "rack": "4"},
+        floor=40,
+        floor_check=4711,
+    )
+
+
+async def test_an_ack_is_due_every_5_seconds_and_its_absence_is_no_haste() -> None:
+    """As they are in a config that says nothing; how they work is tested with shorter ones."""
+    assert GrpcSource.ack_interval == 5
+    assert GrpcSink.ack_deadline >= 2 * GrpcSource.ack_interval, "one that is late must not end a connection"
 
 
 async def test_a_gap_travels_in_place_of_frames() -> None:

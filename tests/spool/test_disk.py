@@ -188,3 +188,10 @@ def test_two_processes_cannot_have_one_directory(tmp_path: Path) -> None:
     assert subprocess.run(run, check=False).returncode == 7
     disk.unlock()
     assert subprocess.run(run, check=False).returncode == 0
+
+
+def test_nothing_is_written_through_a_memory_map() -> None:
+    """A page that the disk refuses is a signal there, and a file that shrinks as well; a write gives an error."""
+    files = list((Path(__file__).parents[2] / "shipper").rglob("*.py"))
+    assert len(files) > 100
+    assert [path.name for path in files if "import mmap" in path.read_text("utf-8")] == []

@@ -211,3 +211,10 @@ def test_records_keep_the_identity_of_their_first_frame() -> None:
     assert frame_with(FrameMeta({}, [])).identities() == (STREAM, 9, range(2))
     origin = Origin(b"other-stream-id!", 4)
     assert frame_with(FrameMeta({}, [], origin, [3, 5])).identities() == (origin.stream, 4, [3, 5])
+
+
+def test_a_payload_is_stored_as_zstd_packs_it_at_level_1() -> None:
+    data = b"".join(b'{"number":%d,"text":"%d"}\n' % (n, n * n % 997) for n in range(2000))
+    levels = [zstandard.ZstdCompressor(level=level).compress(data) for level in (1, 2, 3)]
+    assert len(set(levels)) == 3
+    assert draft(Payload(Format.NDJSON, data, 2000), FrameMeta({}, []), 0).payload == levels[0]

@@ -7,22 +7,27 @@ from support.simdisk import SimDisk
 from support.spool_model import frame_of, letter_of, upstream_frame
 
 from shipper.batch import Upstream
-from shipper.errors import ProtocolError, SpoolError
+from shipper.errors import ProtocolError, SpoolError, SpoolFailed
 from shipper.sinks.base import Gap, Item
 from shipper.spool.body import CursorValue, GapNote
 from shipper.spool.draft import EntryDraft
+from shipper.spool.files import segment_name, snapshot_name
+from shipper.spool.log import NOTHING
 from shipper.spool.reader import Recent
-from shipper.spool.segment import MAX_ENTRIES
+from shipper.spool.segment import HEADER_SIZE, MAX_ENTRIES, SegmentHeader
 from shipper.spool.store import Store
 from shipper.spool.upstream import DUPLICATE
+from shipper.units import Share
 
 MAX_BYTES = 2 * 1024 * 1024
 OTHER = b"upstream-stream1"
 
 
-def store_on(disk: SimDisk, *, max_bytes: int = MAX_BYTES, sinks: Sequence[str] = ("a",)) -> Store:
+def store_on(
+    disk: SimDisk, *, max_bytes: int = MAX_BYTES, sinks: Sequence[str] = ("a",), min_free: Share = NOTHING
+) -> Store:
     """A spool with sinks."""
-    return Store(disk, max_bytes, 1 << 20, sinks)
+    return Store(disk, max_bytes, 1 << 20, sinks, min_free)
 
 
 def items_of(store: Store, sink: str = "a") -> list[Item]:
@@ -152,6 +157,22 @@ def test_a_full_spool_takes_what_needs_no_frame_and_goes_on_once_it_is_read() ->
     assert store.commit([frame]) == [count + 1]
 
 
+@pytest.mark.parametrize("min_free", ["25%", "1MiB"])
+def test_min_free_is_left_to_others_and_kept_by_what_is_no_frame_only(min_free: str) -> None:
+    disk = SimDisk()
+    disk.capacity = 4 << 20
+    store = store_on(disk, max_bytes=64 << 20, min_free=Share(min_free))
+    store.log.tend()
+    count = fill(store)
+    assert store.log.blocked_by == "min_free"
+    assert 1 << 20 <= disk.space().free < (1 << 20) + store.log.segment_size
+    assert store.commit([EntryDraft(dead_letters=[letter_of(1)])]) == [count + 1]
+    acknowledge(store)
+    store.log.reclaim()
+    assert store.commit([EntryDraft([frame_of(0, 30_000)])]) == [count + 1], "it resumes by itself"
+    assert store.log.blocked_by is None
+
+
 def test_a_full_spool_keeps_the_order_of_an_upstream() -> None:
     store = store_on(SimDisk())
     fill(store)
@@ -188,6 +209,88 @@ def test_a_batch_over_the_largest_segment_is_refused_and_the_others_go_on() -> N
     assert "over the limit" in str(refused)
     assert number == 1
     assert "x" not in store.log.state
+
+
+@pytest.mark.parametrize(
+    ("max_bytes", "size"),
+    [(2 << 20, 128 << 10), (8 << 20, 512 << 10), (64 << 20, 4 << 20), (4 << 30, 64 << 20)],
+    ids=["the least", "a sixteenth", "another", "the most"],
+)
+def test_segments_are_a_sixteenth_of_the_spool_and_128_kib_to_64_mib(max_bytes: int, size: int) -> None:
+    disk = SimDisk()
+    store_on(disk, max_bytes=max_bytes)
+    name = segment_name(1)
+    assert disk.size(name) == size
+    assert SegmentHeader.decode(disk.contents(name)[:HEADER_SIZE], name).size == size
+
+
+def test_a_frame_may_have_a_quarter_of_a_segment_and_1_mib_at_most() -> None:
+    assert [store_on(SimDisk(), max_bytes=size).log.max_frame for size in (2 << 20, 1 << 30)] == [32 << 10, 1 << 20]
+
+
+def test_sealing_gives_back_the_room_that_was_not_used() -> None:
+    disk = SimDisk()
+    store = store_on(disk)
+    store.commit([EntryDraft([frame_of(1, 1000)])])
+    assert disk.size(segment_name(1)) == 128 << 10
+    store.log.roll()
+    assert 1000 < disk.size(segment_name(1)) < 2000
+    assert store.log.used == disk.size(segment_name(1)) + disk.size(segment_name(2))
+
+
+def test_every_open_begins_a_segment_and_writes_into_no_older_one() -> None:
+    disk = SimDisk()
+    older: dict[str, bytes] = {}
+    for number in range(1, 5):
+        store = store_on(disk)
+        assert max(store.log.segments) == number
+        store.commit([EntryDraft([frame_of(number, 100)])])
+        assert {name: disk.contents(name) for name in older} == older
+        store.close()
+        older = {segment_name(at): disk.contents(segment_name(at)) for at in range(1, number + 1)}
+
+
+def test_no_number_of_a_segment_is_used_again() -> None:
+    """Also when the segments that had them are gone: read by every sink, or deleted by hand."""
+    disk = SimDisk()
+    for number in range(4):
+        store = store_on(disk)
+        store.commit([EntryDraft([frame_of(number, 100)])])
+        store.log.roll()
+        acknowledge(store)
+        store.log.reclaim()
+        store.close()
+        disk.unlink(max(name for name in disk.names() if name.endswith(".seg")))
+    made = [name for kind, name in disk.trace if kind == "create" and name.endswith(".seg")]
+    assert made == [segment_name(number) for number in range(1, 9)]
+
+
+@pytest.mark.parametrize(("size", "external"), [(15_000, False), (17_000, True)])
+def test_a_snapshot_over_an_eighth_of_a_segment_is_a_file_of_its_own(size: int, external: bool) -> None:
+    disk = SimDisk()
+    store = store_on(disk)
+    store.commit([EntryDraft(state={"big": bytes(size)})])
+    store.log.roll()
+    assert (snapshot_name(2) in disk.names()) == external
+    store.close()
+    assert store_on(disk).log.state == {"big": bytes(size)}
+
+
+def test_a_snapshot_that_cannot_be_read_back_is_not_built_upon() -> None:
+    """The segment before it stays, with its own snapshot, and the next start has everything."""
+    disk = SimDisk()
+    store = store_on(disk)
+    store.commit([EntryDraft([frame_of(1, 100)], {"n": b"1"})])
+    acknowledge(store)
+    disk.unreadable = {segment_name(number): 0 for number in (2, 3, 4)}
+    with pytest.raises(SpoolFailed, match="cannot be read back"):
+        store.log.roll()
+    assert disk.names()[:1] == [segment_name(1)]
+    disk.unreadable = {}
+    disk.kill()
+    store = store_on(disk)
+    assert store.log.state["n"] == b"1"
+    assert store.log.next_seq == 2
 
 
 def test_a_segment_ends_after_so_many_entries() -> None:

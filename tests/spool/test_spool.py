@@ -5,7 +5,9 @@ import errno
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.spool_model import frame_of, letter_of, upstream_frame
@@ -143,6 +145,28 @@ async def test_one_sync_covers_all_that_gathered_meanwhile(open_spool: Open, syn
     syncs.gate.set()
     assert await asyncio.gather(first, *others) == list(range(1, 101))
     assert syncs.count - before < 10
+
+
+async def test_one_thread_writes_and_syncs(open_spool: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the start to the end, whatever readers and sinks do meanwhile."""
+    spool = await open_spool()
+    feed = spool.subscribe("a")
+    threads: dict[str, set[str]] = {}
+
+    def recorded(name: str, call: Callable[..., Any], *args: Any) -> Any:
+        threads.setdefault(name, set()).add(threading.current_thread().name)
+        return call(*args)
+
+    for name in ("pwrite", "pwritev", "fdatasync", "fsync", "ftruncate", "unlink", "posix_fallocate"):
+        monkeypatch.setattr(os, name, partial(recorded, name, getattr(os, name)))
+    for number in range(20):
+        await spool.append(draft(number, 30_000))
+        await spool.append(EntryDraft(dead_letters=[letter_of(number)]))
+        for item in await feed.read(1 << 20):
+            feed.ack(item.next, 0)
+    await spool.close()
+    assert threads.keys() == {"pwritev", "fdatasync", "fsync", "ftruncate", "unlink", "posix_fallocate"}
+    assert set.union(*threads.values()) == {"spool-writer"}
 
 
 async def test_nobody_sees_what_is_not_durable(open_spool: Open, syncs: Syncs) -> None:
