@@ -158,8 +158,8 @@ class Spool:
 
     @property
     def delivered(self) -> int:
-        """The first sequence number that some sink of the config has not acknowledged."""
-        return min([self.next_seq, *(subscription.cursor for subscription in self._subscriptions.values())])
+        """The first sequence number that some sink of the config has not acknowledged and still gets."""
+        return min([self.next_seq, *(subscription.passed for subscription in self._subscriptions.values())])
 
     @property
     def used(self) -> int:

@@ -66,10 +66,15 @@ class Subscription:
         return self._cursor.value.crc
 
     @property
+    def passed(self) -> int:
+        """The first sequence number that the sink has not acknowledged and still gets."""
+        lost = self._cursor.value.lost
+        return self.cursor if lost is None else max(self.cursor, lost.next)
+
+    @property
     def backlog_frames(self) -> int:
         """Frames appended and not acknowledged."""
-        lost = self._cursor.value.lost
-        return self._spool.next_seq - (self.cursor if lost is None else max(self.cursor, lost.next))
+        return self._spool.next_seq - self.passed
 
     @property
     def backlog_bytes(self) -> int:

@@ -17,7 +17,7 @@ class Hop(Protocol):
 
     @property
     def floor(self) -> int:
-        """The first number of this spool that some sink has not acknowledged."""
+        """The first number of this spool that some sink has not acknowledged and still gets."""
         ...
 
     @property

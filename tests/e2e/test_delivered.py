@@ -112,6 +112,27 @@ def test_a_relay_whose_disk_is_lost_while_the_far_side_is_away_loses_nothing(cha
     assert chain.got("far") == chain.lines
 
 
+def test_what_a_sink_leaves_out_and_what_it_gave_up_holds_up_no_acknowledgement(chain: Chain) -> None:
+    """The relay has three sinks: the far side, one that takes few lines, one that is away and drops."""
+    text = chain.relay.config.read_text().replace(
+        "sinks: {far:",
+        f"spool: {{max_bytes: 2MiB}}\n"
+        f"sinks: {{few: {{type: file, path: '{chain.out('few')}', where: \"endswith(message, '7')\"}},\n"
+        f"  away: {{type: grpc, addresses: ['127.0.0.1:{free_port()}'], when_full: drop_oldest, max_backlog: 64KiB}},\n"
+        "  far:",
+    )
+    chain.relay.config.write_text(text)
+    for node in chain.nodes:
+        node.start()
+    for _ in range(3000):
+        chain.write(1, mark=random.randbytes(400).hex())
+    wait_for(lambda: chain.acknowledged > len(chain.lines) / 2, "the acknowledgement of most lines")
+    chain.wait("far")
+    chain.stop()
+    assert chain.got("far") == chain.lines
+    assert chain.got("few") == [line for line in chain.lines if line.endswith("7")]
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("wiped", [False, True])
 def test_kill_9_of_each_in_random_order_under_load(chain: Chain, wiped: bool) -> None:
