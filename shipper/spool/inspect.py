@@ -22,7 +22,7 @@ from shipper.spool.body import BEFORE_ALL, CursorValue, Position
 from shipper.spool.cursor import FOLDER, is_name
 from shipper.spool.disk import Disk, File, RealDisk
 from shipper.spool.files import Damage, Segment
-from shipper.spool.recovery import numbers, read_header, was_used
+from shipper.spool.recovery import drop_half_made, numbers, read_header, was_used
 from shipper.spool.slots import SLOT, SlotsRead, read_slots
 from shipper.spool.streams import Identity
 from shipper.spool.tail import Recovered, replay
@@ -116,9 +116,11 @@ def _look(disk: Disk) -> View:
     values = [slots.value for slots in cursors.values() if slots.value is not None]
     found = Recovered()
     unreadable = [number for number in kept if _is_unreadable(disk, number, found)]
+    drop_half_made(disk, values, found)
     last = max(found.segments, default=0)
     unreadable = [number for number in unreadable if number < last or was_used(disk, number, values)]
     found.highest = max([*found.segments, *unreadable, *(value.durable.segment for value in values)], default=0)
+    found.followed = found.highest > last
     replay(disk, values, found)
     stream = slots_of(disk, STREAM_FILE, Identity).value
     end = found.segments[last].end if last else 0

@@ -23,12 +23,13 @@ from shipper.spool.files import (
     Damage,
     Segment,
     quarantine,
+    read_snapshot,
     segment_name,
     set_aside,
     snapshot_name,
 )
 from shipper.spool.segment import ENVELOPE_SIZE, HEADER_SIZE, SegmentHeader, may_hold_data
-from shipper.spool.tail import Recovered, replay
+from shipper.spool.tail import Recovered, any_byte, replay
 
 _BLOCK: Final = 1024 * 1024
 _NUMBERED: Final = re.compile(r"([0-9]{20})\.(seg|snap)")
@@ -47,16 +48,18 @@ def recover(disk: Disk, cursors: Sequence[CursorValue]) -> Recovered:
     aside = numbers(disk.names(QUARANTINE), "seg")
     found.highest = max([*kept, *numbers(names, "snap"), *aside, marked], default=0)
     unreadable = [number for number in kept if not read_header(disk, number, found)]
+    half_made = drop_half_made(disk, cursors, found)
     newest = max(found.segments, default=0)
     used = [number for number in unreadable if number < newest or was_used(disk, number, cursors)]
     found.lost = max([*used, *aside, marked, newest]) - newest
+    found.followed = found.lost > 0
     if found.lost == 1 and _passed(disk, newest + 1, cursors):
         found.lost = 0
     replay(disk, cursors, found)
     for number in numbers(names, "snap"):
         if number not in kept:  # a crash between the snapshot and its segment, or between their removals
             disk.unlink(snapshot_name(number))
-    for number in unreadable:
+    for number in (*unreadable, *half_made):
         if number not in used:
             disk.unlink(segment_name(number))
             disk.unlink(snapshot_name(number))
@@ -120,8 +123,34 @@ def was_used(disk: Disk, number: int, cursors: Sequence[CursorValue]) -> bool:
     name = segment_name(number)
     try:
         file = disk.open(name)
-        if file.read(HEADER_SIZE, 0).strip(b"\0"):
-            return True  # the header is one sector: it was written whole, or not at all
+        if file.read(HEADER_SIZE, 0).strip(b"\0"):  # a snapshot follows every header that was written whole
+            return any_byte(file, HEADER_SIZE, disk.size(name))
+    except SpoolFailed:
+        return True
+    return _may_hold_entries(disk, number)
+
+
+def drop_half_made(disk: Disk, cursors: Sequence[CursorValue], found: Recovered) -> list[int]:
+    """Forget the newest segments in which nothing but their header was ever whole; their numbers.
+
+    The process ended, or the disk refused, before the snapshot was durable: nothing was built upon it, and the segment
+    before is the one that ends somewhere.
+    """
+    dropped = []
+    marked = max((cursor.durable.segment for cursor in cursors), default=0)
+    for number in sorted(found.segments, reverse=True):
+        segment = found.segments[number]
+        if marked >= number or read_snapshot(disk, segment) is not None or _may_hold_entries(disk, number):
+            break
+        del found.segments[number]
+        dropped.append(number)
+    return dropped
+
+
+def _may_hold_entries(disk: Disk, number: int) -> bool:
+    name = segment_name(number)
+    try:
+        file = disk.open(name)
         return any(may_hold_data(file.read(_BLOCK, at)) for at in range(0, disk.size(name), _BLOCK))
     except SpoolFailed:
         return True

@@ -104,7 +104,7 @@ class Slots(Generic[T]):
         self.value, self._generation, self.damaged = found.value, found.generation, bool(found.damaged)
 
     def write(self, value: T) -> None:
-        """Replace the value, durably. The name of a file that is made here is durable once its folder was synced.
+        """Replace the value, durably.
 
         :raises DiskFull: there is no room; the old value is still in force.
         :raises SpoolFailed: the disk refused three times; one of the two is in force.
@@ -130,17 +130,26 @@ class Slots(Generic[T]):
         """Write a slot, in place; where the disk refused that before, into a new file that takes the old one's name."""
         folder, _, base = self._name.rpartition("/")
         draft = f"{folder}/.{base}.new" if folder else f".{base}.new"
-        beside = self._file is None and self.exists
+        file = self._file
+        beside = file is None and self.exists
         if beside:
             self._disk.unlink(draft)
-        if self._file is None:
-            self._file = self._disk.create(draft if beside else self._name, 2 * SLOT)
+        made = file is None
+        if file is None:
+            file = self._disk.create(draft if beside else self._name, 2 * SLOT)
             self.exists = True
-        self._file.write([slot], at)
-        self._file.sync()
-        if beside:
-            self._disk.rename(draft, self._name)
-            self._disk.sync_folder(folder)
+        try:
+            file.write([slot], at)
+            file.sync()
+            if beside:
+                self._disk.rename(draft, self._name)
+            if made:
+                self._disk.sync_folder(folder)
+        except SpoolFailed:
+            if file is not self._file:  # it may not have the name yet
+                file.close()
+            raise
+        self._file = file
 
     def close(self) -> None:
         """Give the descriptor back."""

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from shipper.errors import FrameError, SpoolFailed
 from shipper.spool.body import CursorValue, Snapshot, decode_body
-from shipper.spool.disk import Disk
+from shipper.spool.disk import Disk, File
 from shipper.spool.files import ENDED_KEY, Damage, Segment, read_snapshot, segment_name
 from shipper.spool.scan import SegmentReader
 from shipper.spool.segment import CONTINUED, HEADER_SIZE, Entry, EntryType
@@ -40,6 +40,8 @@ class Recovered:
     """The highest segment number ever seen, set aside ones included."""
     lost: int = 0
     """Segments at the end that cannot be read: they gave sequence numbers that nobody knows."""
+    followed: bool = False
+    """A segment after the newest one that can be read was in use: the newest one was ended, not cut off."""
     damages: list[Damage] = field(default_factory=list)
     unended: Damage | None = None
     """Damage at the very end: its last number is the one before the next that is given."""
@@ -70,7 +72,7 @@ def replay(disk: Disk, cursors: Sequence[CursorValue], found: Recovered) -> None
         found.next_seq = max(found.next_seq, segment.header.first)
         limit = found.segments[numbers[at + 1]].header.first if at + 1 < len(numbers) else None
         mark = max((c.durable.offset for c in cursors if c.durable.segment == number), default=0)
-        if limit is not None or found.highest > number:
+        if limit is not None or found.followed:
             mark = segment.end
         try:
             _replay_segment(disk, segment, mark, limit, floor, found)
@@ -104,7 +106,7 @@ def _replay_segment(disk: Disk, segment: Segment, mark: int, limit: int | None, 
     stop = _take(reader, segment, None if sealed else mark, stop, limit, floor, found)
     segment.sure = min(mark, stop)
     if not sealed:
-        if _any_byte(reader, stop, segment.end):
+        if any_byte(file, stop, segment.end):
             damage = Damage(segment.header.id, stop, segment.end, found.next_seq, 0, "tail unknown", acknowledged=False)
             found.damages.append(damage)
         segment.size -= segment.end - stop
@@ -206,8 +208,9 @@ def walk(reader: SegmentReader, limit: int, offset: int = HEADER_SIZE) -> Iterat
         yield Hole(hole, limit)
 
 
-def _any_byte(reader: SegmentReader, start: int, end: int) -> bool:
-    blocks = (reader.file.read(min(_BLOCK, end - at), at) for at in range(start, end, _BLOCK))
+def any_byte(file: File, start: int, end: int) -> bool:
+    """Whether some byte is not zero."""
+    blocks = (file.read(min(_BLOCK, end - at), at) for at in range(start, end, _BLOCK))
     return any(block != bytes(len(block)) for block in blocks)  # far faster than strip
 
 

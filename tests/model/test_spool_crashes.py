@@ -66,32 +66,44 @@ def _life(machine: SpoolMachine) -> Iterator[None]:
     yield machine.sync_cursors()
 
 
-def _live(crash: Cut | None, last: _Last) -> tuple[int, bool]:
-    """Lead the life; the steps that it took, and whether the crash happened."""
+def _live(crash: Cut | None, last: _Last, faults: dict[str, list[str]] | None = None) -> SpoolMachine:
+    """Lead the life; ``fixed`` is None afterwards when the crash happened."""
     machine = SpoolMachine()
     machine.fixed = crash
+    machine.disk.faults = faults or {}
     try:
         machine.begin(entries=9, letters=200, cut=[])
         for _ in _life(machine):
             pass
-        crashed = machine.fixed is None
-        machine.fixed = None
+        happened, machine.fixed = machine.fixed, None
         machine.end(Cut(1, False, False, *last, 7), [])
+        machine.fixed = happened
     finally:
         machine.teardown()
-    return machine.disk.steps, crashed
+    return machine
 
 
 @pytest.mark.parametrize(("way", "lasts"), _WAYS)
 def test_a_spool_survives_its_end_at_every_step(way: _Way, lasts: list[_Last]) -> None:
-    steps, _ = _live(None, lasts[0])
-    assert steps > 100
+    assert _live(None, lasts[0]).disk.steps > 100
     step, crashed = 1, True
     while crashed:
         for applied in (False, True):
-            _, crashed = _live(Cut(step, applied, *way, seed=step), lasts[step % len(lasts)])
+            crashed = _live(Cut(step, applied, *way, seed=step), lasts[step % len(lasts)]).fixed is None
         step += 1
     assert step > 100
+
+
+@pytest.mark.parametrize("fault", ["EIO", "ENOSPC"])
+@pytest.mark.parametrize("kind", ["create", "write", "sync", "sync_folder", "truncate"])
+def test_a_spool_survives_a_refusal_of_every_operation_and_a_power_cut_after_it(kind: str, fault: str) -> None:
+    place = 0
+    while at := _live(None, _LAST[place % 3], {kind: [*[""] * place, fault]}).refused:
+        way = _WAYS[place % len(_WAYS)][0]
+        for after in (0, 1 + place % 12):
+            _live(Cut(at + after, False, *way, seed=place), _LAST[place % 3], {kind: [*[""] * place, fault]})
+        place += 1
+    assert place > 5
 
 
 def test_the_bytes_that_an_open_cuts_off_are_kept_whatever_step_it_ends_at() -> None:

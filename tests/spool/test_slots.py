@@ -3,11 +3,11 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.simdisk import Crash, SimDisk
 
-from shipper.errors import FutureFormat, SpoolError
+from shipper.errors import DiskFull, FutureFormat, SpoolError, SpoolFailed
 from shipper.spool.body import CursorValue, Position
 from shipper.spool.cursor import Cursor
 from shipper.spool.frame import crc32c
@@ -64,6 +64,38 @@ def test_a_crash_in_a_write_leaves_the_old_value_or_the_new(step: int, survival:
     disk = disk.power_cut(survival, "some", random.Random(seed))  # type: ignore[arg-type]
     value = slots_on(disk).value
     assert value in ([None, value_of(1)] if not written else [value_of(written), value_of(written + 1)])
+
+
+@given(
+    faults=st.dictionaries(
+        st.sampled_from(["create", "write", "sync", "sync_folder"]),
+        st.lists(st.sampled_from(["", "EIO", "ENOSPC"]), max_size=6),
+    ),
+    seed=st.integers(0, 99),
+)
+@example(faults={"write": ["", "EIO", "ENOSPC"]}, seed=0)
+@settings(max_examples=200, deadline=None)
+def test_a_value_that_was_written_is_in_force_whatever_the_disk_refused_before(
+    faults: dict[str, list[str]], seed: int
+) -> None:
+    disk = SimDisk()
+    disk.faults = faults
+    slots = slots_on(disk)
+    written = tried = 0
+    for number in range(1, 9):
+        tried = number
+        try:
+            slots.write(value_of(number))
+        except DiskFull:
+            continue
+        except SpoolFailed:
+            break
+        disk.faults.pop("sync_folder", None)
+        disk.sync_folder()
+        written = number
+    value = slots_on(disk.power_cut("some", "some", random.Random(seed))).value
+    possible = [value_of(number) for number in range(max(1, written), tried + 1)]
+    assert value in (possible if written else [None, *possible])
 
 
 def test_every_flipped_bit_leaves_the_value_or_the_one_before() -> None:

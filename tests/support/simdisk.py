@@ -194,6 +194,8 @@ class SimDisk:
         self.faults: dict[str, list[str]] = {}
         """By kind of operation (create, write, sync, truncate, sync_folder): what the next ones give: "EIO", "ENOSPC",
         or "" for nothing."""
+        self.refused = 0
+        """The step that was refused last."""
         self.dice = random.Random(0)
         self.capacity = _UNLIMITED
         """Bytes that the disk holds."""
@@ -303,8 +305,15 @@ class SimDisk:
         """What the next operation of a kind is to give; "" for what it should."""
         planned = self.faults.get(kind)
         found = planned.pop(0) if planned else ""
-        self.counts[f"{kind} {found}"] += bool(found)
+        if found:
+            self.counts[f"{kind} {found}"] += 1
+            self.refused = self.steps + 1
         return found
+
+    @property
+    def failing(self) -> bool:
+        """Some operation to come will be refused."""
+        return any(fault for plan in self.faults.values() for fault in plan)
 
     def refusal(self, kind: str, name: str, fault: str) -> SpoolFailed:
         """The error of a fault."""

@@ -10,8 +10,9 @@ of an open, and compares with an oracle after each start:
 - what the sink ``b`` had to give up is one gap in its place, its records counted exactly, and costs ``a`` nothing;
 - a sink that left goes on where it stood; one that was forgotten begins at the tail;
 - under a new stream id the backlog is the same, stamped anew;
-- epochs rise; a full spool takes no more frames and goes on once the sinks have read.
-
+- epochs rise; a full spool takes no more frames and goes on once the sinks have read;
+- whatever the disk refuses (writes that are cut short, syncs that lose sectors, no room), all of that holds, and only
+  three refusals in a row end the process.
 """
 
 import random
@@ -35,11 +36,13 @@ from support.spool_model import (
 )
 
 from shipper.batch import Upstream
+from shipper.errors import DiskFull, SpoolFailed
 from shipper.spool.body import CursorValue, GapNote, Position
 from shipper.spool.cursor import FOLDER
 from shipper.spool.draft import EntryDraft
 from shipper.spool.files import Damage
 from shipper.spool.reader import Reader
+from shipper.spool.room import THE_DISK
 from shipper.spool.slots import Slots
 from shipper.spool.store import DEAD_LETTER_CURSOR, Store
 
@@ -99,6 +102,12 @@ class DraftPlan(NamedTuple):
     floor: int
 
 
+faults = st.dictionaries(
+    st.sampled_from(["create", "write", "sync", "sync_folder", "truncate"]),
+    st.lists(st.sampled_from(["", "", "EIO", "ENOSPC"]), min_size=1, max_size=6),
+    min_size=1,
+    max_size=2,
+)
 plans = st.builds(
     DraftPlan,
     st.sampled_from(["data", "data", "data", "upstream", "upstream", "gap", "urgent", "note"]),
@@ -122,6 +131,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.fixed: Cut | None = None
         """One crash at the step ``after`` of the whole life, in place of planned ones."""
         self.pending: list[EntryDraft] = []
+        """Of what is being committed, or found no room on the disk, some first ones may be there after a crash."""
         self.number = 0
         self.crashes = 0
         self.epoch = 0
@@ -131,6 +141,8 @@ class SpoolMachine(RuleBasedStateMachine):
         self.safe = {"a": 1}
         self.acked = {"a": 1}
         self.forgetting = False
+        self.refused = 0
+        """The step at which the disk refused something last."""
         self.damages: list[Damage] = []
         self.patches: list[Any] = []
         self.sinks: dict[str, SinkModel] = {}
@@ -164,18 +176,21 @@ class SpoolMachine(RuleBasedStateMachine):
             self.cuts.append(cut)
             self._arm()
         drafts = [draft for plan in todo if (draft := self._draft(plan)) is not None]
+        self._run(lambda: self._commit(drafts))
 
-        def commit() -> None:
-            self.pending = drafts
-            outcomes = self.store.commit(drafts)
+    def _commit(self, drafts: list[EntryDraft]) -> None:
+        """What the disk had no room for is first, as in the writer's queue."""
+        self.pending = [*self.pending, *drafts]
+        outcomes = self.store.commit(self.pending)
+        assert self.oracle is not None
+        check_outcomes(outcomes, [self.oracle.append(draft) for draft in self.pending[: len(outcomes)]])
+        self.pending = self.pending[len(outcomes) :]
+        if self.store.log.blocked_by == "max_bytes":
+            assert self.pending[0].frames
+            assert len(self.store.log.segments) > 2
             self.pending = []
-            assert self.oracle is not None
-            check_outcomes(outcomes, [self.oracle.append(draft) for draft in drafts[: len(outcomes)]])
-            if len(outcomes) < len(drafts):
-                assert drafts[len(outcomes)].frames
-                assert len(self.store.log.segments) > 2
-
-        self._run(commit)
+        else:
+            assert self.store.log.blocked_by == (THE_DISK if self.pending else None)
 
     @rule(sink=st.sampled_from(SINKS), steps=st.integers(1, 30))
     def read(self, sink: str, steps: int) -> None:
@@ -235,9 +250,12 @@ class SpoolMachine(RuleBasedStateMachine):
         def go() -> None:
             if "b" in self.store.log.removed:
                 self.forgetting = True
-                self.store.retention.forget("b")
-                self.forgetting = False
-                del self.safe["b"], self.acked["b"]
+                try:
+                    self.store.retention.forget("b")
+                finally:
+                    if "b" not in self.store.log.cursors:
+                        self.forgetting = False
+                        del self.safe["b"], self.acked["b"]
 
         self._run(go)
 
@@ -268,13 +286,20 @@ class SpoolMachine(RuleBasedStateMachine):
             self._all_safe()
             draft = self._draft(DraftPlan("data", [20_000], {}, 0, UPSTREAMS[0], 0, 0, 0))
             assert draft is not None
-            self.pending = [draft]
-            outcomes = self.store.commit([draft])
-            self.pending = []
-            assert self.oracle is not None
-            check_outcomes(outcomes, [self.oracle.append(draft)])
+            failing = self.disk.failing
+            self._commit([draft])
+            assert failing or not self.pending, "what the disk refused before is no reason any more"
 
         self._run(go)
+
+    @rule(plan=faults)
+    def refuse(self, plan: dict[str, list[str]]) -> None:
+        """The disk refuses some of what follows."""
+        self.disk.faults = {kind: list(given) for kind, given in plan.items()}
+
+    @rule()
+    def tend(self) -> None:
+        self._run(self.store.tend)
 
     # How it ends
 
@@ -298,7 +323,11 @@ class SpoolMachine(RuleBasedStateMachine):
         """A clean end; another sink may be in the config at the next start, or not any more."""
 
         def close() -> None:
-            self.store.close()
+            try:
+                self.store.close()
+            except SpoolFailed:
+                self._end_by_failure()
+                return
             self._all_safe()
             self.cuts.clear()
             self.cuts.extend([cut, *again])
@@ -368,6 +397,18 @@ class SpoolMachine(RuleBasedStateMachine):
             work()
         except Crash:
             self._restart()
+        except DiskFull:
+            pass  # the writer tries again later
+        except SpoolFailed:
+            self._end_by_failure()
+
+    def _end_by_failure(self) -> None:
+        """The disk refused three times in a row: the process ends, and is started again."""
+        self.store.abandon()
+        self.disk.faults = {}
+        if not self.cuts:
+            self.cuts.append(Cut(1, False, True, "all", "all", 0))
+        self._restart()
 
     def _arm(self) -> None:
         """Have the next of the planned crashes happen."""
@@ -379,6 +420,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     def _restart(self) -> None:
         """The process is gone; what the first of the planned cuts leaves is opened again."""
+        self.refused = max(self.refused, self.disk.refused)
         if self.fixed is not None and self.disk.steps >= self.fixed.after:
             cut, self.fixed = self.fixed, None
         else:
@@ -412,7 +454,17 @@ class SpoolMachine(RuleBasedStateMachine):
         try:
             limits = dict.fromkeys(self.names[1:], 300_000)
             self.store = Store(self.disk, MAX_BYTES, 1 << 30, self.names, limits=limits)
+            given, self.disk.faults = self.disk.faults, {}
+            if self.disk.refused:
+                self.store.tend()  # what was put off
+            self.disk.faults = given
         except Crash:
+            self._restart()
+            return
+        except SpoolFailed:
+            assert self.disk.refused, "only what the disk refuses ends a start"
+            self.disk.faults = {}
+            self.cuts.appendleft(Cut(1, False, True, "all", "all", 0))
             self._restart()
             return
         self.cuts.clear()
@@ -447,7 +499,10 @@ class SpoolMachine(RuleBasedStateMachine):
             while self._step(sink):
                 pass
             self.rewind(sink)
-        assert letters_on(self.disk) == self.oracle.letters
+        letters = letters_on(self.disk)
+        if self.refused or self.disk.refused:  # what a failed sync may have lost was written again
+            letters = sorted(set(letters), key=self.oracle.letters.index)
+        assert letters == self.oracle.letters
 
     def _damaged(self, damage: Damage) -> None:
         raise AssertionError(f"a crash is no corruption: {damage}")
@@ -455,7 +510,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def _survivors(self, oracle: Oracle) -> Oracle:
         """The oracle with those drafts of the last commit that are there: some first ones."""
         log = self.store.log
-        state = {key: value for key, value in log.state.items() if not key.startswith("damage/")}
+        state = {key: value for key, value in log.state.items() if not key.startswith(("damage/", "ended/"))}
         for draft in (None, *self.pending):
             if draft is not None:
                 oracle = oracle.copy()
