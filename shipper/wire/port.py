@@ -83,7 +83,7 @@ class Port:
 
     async def tick(self) -> None:
         """Called about once a second."""
-        self._words.tick()
+        await self._words.tick()
         if self._certificates is not None:
             await asyncio.to_thread(self._certificates.refresh)
         now = time.monotonic()

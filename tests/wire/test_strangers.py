@@ -56,6 +56,13 @@ def test_connections_that_this_process_makes_are_not_strangers() -> None:
     assert not handshakes.waiting
 
 
+def test_only_lines_that_tell_something_are_looked_at() -> None:
+    handshakes = Handshakes()
+    assert [handshakes.tells(line.encode()) for line in (BEGUN, "I1121 noise", DONE, FAILED[0])] == [0, 0, 1, 1]
+    handshakes.line(FAILED[0], 0.0)
+    assert all(handshakes.tells(line.encode()) for line in FAILED[1:])
+
+
 def test_lines_cut_short_and_others_are_passed_over() -> None:
     handshakes = Handshakes()
     for line in ["", "rubbish", FAILED[0][:200], "I1121 06:58:18.5 24456 other.cc:1] text", FAILED[3], HEAD, BEGUN]:
