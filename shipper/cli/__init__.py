@@ -65,7 +65,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     elif called[0] in _COMMANDS:
         named = called
     else:
-        named = list(_COMMANDS)  # a usage error, which lists them
+        from shipper.plugins import suggest
+
+        parser.error(f"there is no command '{called[0]}'{suggest(called[0], _COMMANDS)}")
     lean.import_asyncio_without_ssl()
     for name in named:
         module: Any = importlib.import_module(f"shipper.cli.{name}")

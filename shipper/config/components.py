@@ -8,7 +8,7 @@ from shipper.config.decode import BAD, Decoder, found, join
 from shipper.config.document import Mapping, Node, Scalar, Sequence
 from shipper.config.model import ProcessorSpec
 from shipper.config.problems import Place, quoted
-from shipper.plugins import PROCESSOR, SINK, SOURCE, Finder, Kind, PluginError, known_names
+from shipper.plugins import PROCESSOR, SINK, SOURCE, Finder, Kind, PluginError, known_names, nearest
 from shipper.sinks.base import Sink
 from shipper.sources.base import Source
 
@@ -109,7 +109,10 @@ class Builder:
 
     def _class_of(self, kind: Kind, node: Mapping, path: str, place: Place) -> type[Any] | None:
         if "type" not in node.items:
-            self._bad(place, path, f"found no 'type', expected one of: {', '.join(known_names(kind))}")
+            near = nearest("type", node.items)
+            meant = f" (did you mean it by '{near}'?)" if near else ""
+            text = f"found no 'type'{meant}, expected one of: {', '.join(known_names(kind))}"
+            self._bad(node.keys[near] if near else place, path, text)
             return None
         name = self._decoder.decode(node.items["type"], str, f"{path}.type")
         if name is BAD:

@@ -11,6 +11,7 @@ from shipper.config.decode import BAD, Decoder, join
 from shipper.config.document import Mapping, Node, Scalar
 from shipper.config.files import read_all
 from shipper.config.kinds import settings
+from shipper.config.loops import loops
 from shipper.config.model import BUILT, NOT_IN_FILES, Config
 from shipper.config.problems import Place, Problems
 from shipper.plugins import suggest
@@ -59,6 +60,10 @@ def _config(node: Mapping, name: str, problems: Problems) -> Config | None:
     if config.admin and is_everywhere(config.admin.listen):
         place = node.keys["admin"]
         config.warnings.append(f"{place}: admin.listen: listens on every interface: whoever reaches the port can read")
+    for name, text in loops(config):
+        sources = _part(node, "sources")
+        place = sources.keys[name] if isinstance(sources, Mapping) else top
+        config.warnings.append(f"{place}: {join('sources', name)}: {problems.redacted(text)}")
     return config
 
 

@@ -17,6 +17,7 @@ _STARTS: Final = {
 }
 _BRACKETS: Final = {"{": "a mapping that ends with '}'", "[": "a list that ends with ']'"}
 _LINE: Final = re.compile(r"""\s*(?:-\s+)*(?P<key>[^\s'"\[{#][^'"#]*?:\s+)?(?P<value>.*)""")
+_EXPANSION: Final = re.compile(r"[^\s,\[\]{}'\"]*\$\{[^{}\s]*\}?[^,}\]\s]*")
 _MISFIT: Final = "its indentation does not fit the lines above"
 
 
@@ -47,7 +48,11 @@ def explain(error: yaml.YAMLError, text: str) -> tuple[int, str]:
     if "could not find expected ':'" in problem:
         found = quoted(_line(text, start.line).strip())
         return start.line + 1, f"found {found}, expected 'key: value' or a list item '- value'"
-    message = _about_value(_line(text, mark.line)) or _about_marks([start, mark], text)
+    message = (
+        _about_expansion(_line(text, mark.line), mark.column)
+        or _about_value(_line(text, mark.line))
+        or _about_marks([start, mark], text)
+    )
     if not message and problem.startswith("expected ',' or"):
         opened = f"the '{text[start.index]}' that is opened here"
         return start.line + 1, f"{opened} is not closed before line {mark.line + 1}"
@@ -57,6 +62,14 @@ def explain(error: yaml.YAMLError, text: str) -> tuple[int, str]:
 def _line(text: str, number: int) -> str:
     lines = text.split("\n")
     return lines[number].rstrip("\r") if number < len(lines) else ""
+
+
+def _about_expansion(line: str, column: int) -> str:
+    """``{site: ${SITE}}``: in braces and brackets YAML sees an opening brace of its own."""
+    for match in _EXPANSION.finditer(line):
+        if match.start() <= column < match.end():
+            return f"a value with '${{' inside of {{ }} or [ ] needs quotes: {in_quotes(match[0])}"
+    return ""
 
 
 def _about_value(line: str) -> str:

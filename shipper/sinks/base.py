@@ -8,7 +8,7 @@ file).
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -198,6 +198,12 @@ class Sink(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True):
         asked after ``setup``.
         """
         return []
+
+    def writes(self, labels: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - for those that override it
+        """The path (absolute) of a file that records with such labels go to, for the warning about sources that read
+        it; None: to no file. Asked after ``setup``.
+        """
+        return None
 
     @abstractmethod
     async def connect(self, outlet: Outlet) -> int:

@@ -80,6 +80,12 @@ class Source(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True
         """
         return []
 
+    def reads(self, path: str) -> bool:  # noqa: ARG002 - for those that override it
+        """Whether it would read a file of this path (absolute): ``shipper check`` warns where shipper itself writes
+        one. Asked after ``setup``.
+        """
+        return False
+
     @abstractmethod
     async def run(self, intake: Intake, *, once: bool) -> None:
         """Read until cancelled; with ``once`` return when all that was there at the start was taken.

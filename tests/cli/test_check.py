@@ -113,3 +113,11 @@ def test_a_file_that_is_no_config_is_not_repeated(tmp_path: Path) -> None:
     assert done.stderr.startswith(f"{other}:1: this is no shipper config")
     assert "hunter2" not in done.stderr
     assert "secret-key" not in done.stderr
+
+
+def test_a_mistyped_command_is_told_the_right_one() -> None:
+    done = shipper("chekc", "agent.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(
+        "there is no command 'chekc'; did you mean 'check'? known: check, demo, run, spool, tokens\n"
+    )

@@ -26,6 +26,11 @@ def test_a_name_that_could_leave_its_directory_or_a_metric_s_label_is_refused(tm
     assert problem.endswith("a name is 1 to 64 letters, digits, '_', '-' and '.', the first a letter or digit")
 
 
+def test_a_misspelt_type_is_said_where_it_stands(tmp_path: Path) -> None:
+    (problem,) = problems_of(tmp_path, f"sources:\n  s:\n    typ: file\n{OUT}")
+    assert problem.startswith("c.yaml:3: sources.s: found no 'type' (did you mean it by 'typ'?), expected one of: ")
+
+
 def test_labels_are_texts_numbers_or_switches(tmp_path: Path) -> None:
     config = load_text(tmp_path, probe("labels: {rack: 7, env: no, on: true, ratio: 1.5, id: '7'}"))
     assert config.sources["s"].labels == {"rack": 7, "env": "no", "on": True, "ratio": 1.5, "id": "7"}

@@ -51,6 +51,8 @@ def tree(text: str) -> Mapping:
         ("a: level == 'x': 3", 1, "put it in quotes: \"level == 'x': 3\""),
         ('a: "\\d+"', 1, "use single quotes: '\\d+'"),
         ("a: }", 1, 'put it in quotes: "}"'),
+        ("a: {b: ${SITE}}", 1, 'needs quotes: "${SITE}"'),
+        ("a:\n  b: [x, pre-${SITE:-y}:80, z]", 2, 'needs quotes: "pre-${SITE:-y}:80"'),
     ],
 )
 def test_a_value_that_yaml_stumbles_over_gets_the_hint_to_quote_it(text: str, line: int, quoted: str) -> None:

@@ -19,6 +19,18 @@ NASTY = st.one_of(
 
 
 @pytest.mark.parametrize(
+    ("template", "example"),
+    [
+        ("/all.ndjson", "/all.ndjson"),
+        ("/l/{host}/{team}-{read:%Y}.ndjson", "/l/edge-1/x-1970.ndjson"),
+        ("/l/{tags}.ndjson", None),
+    ],
+)
+def test_an_example_stands_in_for_what_is_not_known(template: str, example: str | None) -> None:
+    assert PathTemplate(template).example({"host": "edge-1", "tags": ["a"]}) == example
+
+
+@pytest.mark.parametrize(
     ("template", "root", "path"),
     [
         ("/var/log/all.ndjson", "/var/log", ("all.ndjson",)),

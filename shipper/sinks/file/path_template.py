@@ -44,6 +44,7 @@ class PathTemplate:
             raise ValueError(f"path {text!r} does not name a file")
         self.text = text
         self._needs_time = False
+        self._labels: list[str] = []
         components: list[list[str | Part]] = [[]]
         try:
             pieces = list(string.Formatter().parse(text))
@@ -83,6 +84,7 @@ class PathTemplate:
             part = f"{{{name}:{spec}}}" if spec else f"{{{name}}}"
             raise ValueError(f"'{part}' is neither a label, as in {{host}}, nor the time, as in {{read:%Y-%m-%d}}")
         else:
+            self._labels.append(name)
             components[-1].append(_label_part(name))
 
     def render(self, labels: Mapping[str, Any], read_at: int) -> tuple[str, ...]:
@@ -109,6 +111,13 @@ class PathTemplate:
         if length > _PATH_MAX:
             raise CannotRender(f"the path would have {length} bytes; at most {_PATH_MAX} make a path")
         return path
+
+    def example(self, labels: Mapping[str, Any]) -> str | None:
+        """An absolute path that comes of these labels, whatever the others are; None: they give none."""
+        try:
+            return "/".join((self.root.rstrip("/"), *self.render(dict.fromkeys(self._labels, "x") | dict(labels), 0)))
+        except CannotRender:
+            return None
 
 
 def successor(path: tuple[str, ...], number: int) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """The file sink's class: its config, and what of it runs on the event loop."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from shipper.sinks.base import Frame, Item, Outlet, Sink
 from shipper.sinks.file.disk import Disk
@@ -33,7 +34,8 @@ class FileSink(Sink):
     disk: ClassVar[Disk] = Disk()
 
     path: str
-    """Where to write. `{label}` is a label of the frame, `{read:%Y-%m-%d}` the time (UTC) at which it was read."""
+    """Where to write. `{label}` is a label of the frame, `{read:%Y-%m-%d}` the time (UTC) at which it was read. `~` at
+    its start is the home directory."""
     read_at: bool = True
     """Write `_read_at`, the time at which the record was read."""
     identity: bool = False
@@ -41,7 +43,7 @@ class FileSink(Sink):
 
     def setup(self) -> None:
         """:raises ValueError: the path cannot be used."""
-        self._template = PathTemplate(self.path)
+        self._template = PathTemplate(os.path.expanduser(self.path))
         self._worker = Worker("file-sink")
         self._writer: GroupWriter | None = None
         self._alarms: list[tuple[str, str, str]] = []
@@ -49,6 +51,10 @@ class FileSink(Sink):
     def claims(self) -> str:
         """Two sinks would undo each other's writes after a crash."""
         return f"the path {self.path}"
+
+    def writes(self, labels: Mapping[str, Any]) -> str | None:
+        """See ``Sink``."""
+        return self._template.example(labels)
 
     async def connect(self, outlet: Outlet) -> int:
         """Undo what a crash left half done; the sequence number up to which the files are complete."""

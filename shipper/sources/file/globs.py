@@ -52,8 +52,9 @@ class Globs:
     def __init__(self, include: Sequence[str], exclude: Sequence[str] = ()) -> None:
         if not all(_split(pattern) for pattern in [*include, *exclude]):
             raise ValueError("a pattern must name files, as in /var/log/app/*.log")
-        self.include = {os.path.abspath(pattern): _split(os.path.abspath(pattern)) for pattern in include}
-        self._exclude = [_split(p) if "/" in p else [_DEEP, p] for p in exclude]
+        absolute = [os.path.abspath(os.path.expanduser(pattern)) for pattern in include]
+        self.include = {pattern: _split(pattern) for pattern in absolute}
+        self._exclude = [_split(os.path.expanduser(p)) if "/" in p else [_DEEP, p] for p in exclude]
         names = {part for parts in self.include.values() for part in parts if part != _DEEP}
         self._any_name = re.compile("|".join(f"(?:{fnmatch.translate(name)})" for name in sorted(names)))
         self.deep = any(_DEEP in parts[:-1] for parts in self.include.values())

@@ -20,7 +20,7 @@ class FileSource(Source):
 
     include: list[str]
     """Which files: paths with ``*``, ``?``, ``[...]`` and ``**`` for any number of directories. A relative one
-    starts at the working directory of the process."""
+    starts at the working directory of the process, ``~`` is the home directory."""
     exclude: list[str] = msgspec.field(default_factory=list)
     """Which of them not: patterns as in ``include``, or names without a slash, as in ``*.gz``."""
     start_at: Literal["beginning", "end"] = "beginning"
@@ -32,6 +32,10 @@ class FileSource(Source):
         if not self.include:
             raise ValueError("include must name at least one pattern, as in [/var/log/app/*.log]")
         Globs(self.include, self.exclude)
+
+    def reads(self, path: str) -> bool:
+        """See ``Source``."""
+        return Globs(self.include, self.exclude).match(path) is not None
 
     async def run(self, intake: Intake, *, once: bool) -> None:
         """See ``Source``."""
