@@ -17,6 +17,7 @@ from shipper.sinks.base import Gap
 from shipper.spool.browse import browse, cursor_of, start_of
 from shipper.spool.checks import UNKNOWN, Finding
 from shipper.spool.draft import EntryDraft
+from shipper.spool.files import snapshot_name
 from shipper.spool.inspect import look
 from shipper.spool.repair import repair, to_repair
 from shipper.spool.store import Store
@@ -182,6 +183,22 @@ def test_what_a_repair_set_aside_is_kept() -> None:
         repair(damaged, MAX_BYTES, lambda _finding: None)
         kept = [damaged.contents(f"quarantine/{copy}") for copy in damaged.names("quarantine")]
         assert all(any(piece in copy for copy in kept) for piece in pieces), (name, at)
+
+
+def test_a_damaged_snapshot_that_no_start_reads_is_set_aside() -> None:
+    disk = SimDisk()
+    store = Store(disk, MAX_BYTES, 1 << 20, ["a"])
+    for number in range(1, 5):
+        store.commit([EntryDraft([frame_of(number, 100)], {"x": bytes(20_000)})])
+        store.log.roll()
+    store.close()
+    disk.put(snapshot_name(3), bytes(500) + disk.contents(snapshot_name(3))[500:])
+    damaged, before = disk.contents(snapshot_name(3)), disk.copy()
+    repair(disk, MAX_BYTES, lambda _finding: None)
+    assert disk.contents(f"quarantine/{snapshot_name(3)}") == damaged
+    assert {finding.kind for finding in _verify(disk)} == {"known"}
+    assert _content(disk) == _content(before)
+    assert len(_content(before)) == 4
 
 
 @pytest.mark.parametrize("seed", range(20))
