@@ -10,7 +10,7 @@ from shipper.errors import SpoolFailed
 from shipper.spool.body import Snapshot, decode_snapshot, encode_body, encode_snapshot_file
 from shipper.spool.disk import Disk, File
 from shipper.spool.frame import crc32c
-from shipper.spool.scan import SegmentReader
+from shipper.spool.scan import SegmentReader, read_around
 from shipper.spool.segment import HEADER_SIZE, EntryType, Envelope, SegmentHeader
 
 QUARANTINE: Final = "quarantine"
@@ -139,7 +139,7 @@ def read_snapshot(disk: Disk, segment: Segment) -> Snapshot | None:
 def quarantine(disk: Disk, name: str, start: int, end: int) -> None:
     """Keep a copy of damaged bytes of a file, without the zeros at their end. One that is there is complete.
 
-    What cannot be read, or finds no room, cannot be kept: that must not stop a start.
+    Pages that cannot be read are zeros in it. What finds no room cannot be kept: that must not stop a start.
     """
     target = f"{name.rpartition('/')[2]}.{start}-{end}"
     try:
@@ -154,7 +154,7 @@ def quarantine(disk: Disk, name: str, start: int, end: int) -> None:
         disk.unlink(draft)
         copy = disk.create(draft, end - start)
         for at in range(start, end, _COPY_BLOCK):
-            copy.write([source.read(min(_COPY_BLOCK, end - at), at)], at - start)
+            copy.write([read_around(source, min(_COPY_BLOCK, end - at), at)], at - start)
         copy.sync()
         copy.close()
         source.close()
@@ -168,7 +168,7 @@ def _last_byte(file: File, start: int, end: int) -> int:
     """The end of ``start``..``end`` without the zeros that it ends in."""
     while end > start:
         at = max(start, end - _COPY_BLOCK)
-        block = file.read(end - at, at).rstrip(b"\0")
+        block = read_around(file, end - at, at).rstrip(b"\0")
         if block:
             return at + len(block)
         end = at

@@ -10,10 +10,12 @@ from support.simdisk import SimDisk
 from support.spool_model import Oracle, frame_of, letter_of, letters_on
 
 from shipper.errors import SpoolError, SpoolFailed
+from shipper.sinks.base import Gap
 from shipper.spool.body import CursorValue
 from shipper.spool.draft import EntryDraft
-from shipper.spool.files import Damage
+from shipper.spool.files import QUARANTINE, Damage, segment_name
 from shipper.spool.log import Outcome
+from shipper.spool.reader import Reader, Recent
 from shipper.spool.store import Store
 
 MAX_BYTES = 2 * 1024 * 1024
@@ -284,3 +286,55 @@ def test_any_faults_in_any_order_lose_nothing_that_was_acknowledged(
     take_over(again, oracle, pending)
     check(again, oracle)
     assert set(oracle.letters) <= set(letters_on(cut))
+
+
+def read_all(store: Store, disk: SimDisk) -> tuple[set[int], set[int]]:
+    """The numbers that a sink is given and those of its gaps; every gap is reported under its numbers."""
+    found: list[Damage] = []
+    reader = Reader(disk, store.log, Recent(), found.append)
+    value = store.log.cursors["a"].value
+    reader.seek(value.position, value.seq)
+    given: set[int] = set()
+    lost: set[int] = set()
+    while (read := reader.step()) is not None:
+        if read.item is not None:
+            body = read.item.body
+            (lost if isinstance(body, Gap) else given).update(range(read.item.seq, read.next))
+    for damage in found:
+        store.log.report(damage)
+    assert lost == {seq for damage in found for seq in range(damage.first, damage.last + 1)}
+    return given, lost
+
+
+@pytest.mark.parametrize("start", [False, True])
+@pytest.mark.parametrize("pages", [(20,), (7, 8, 25)])
+def test_a_page_that_cannot_be_read_costs_the_frames_that_it_touches_and_no_more(
+    pages: tuple[int, ...], start: bool
+) -> None:
+    """While it runs as at a start; the gaps are exact, and the copies hold all that can be read."""
+    disk = SimDisk()
+    store = open_on(disk)
+    for number in range(60):
+        store.commit([EntryDraft([frame_of(number, 2000)], {"n": str(number).encode()})])
+    name = segment_name(1)
+    contents = disk.contents(name)
+    disk.bad_pages[name] = pages
+    if start:
+        disk.kill()
+        store = open_on(disk)
+        assert store.log.next_seq == 61
+        assert store.log.state["n"] == b"59"
+    given, lost = read_all(store, disk)
+    assert given | lost == set(range(1, 61))
+    assert not given & lost
+    assert len(pages) <= len(lost) <= 4 * len(pages), "a page holds one or two frames and touches two more"
+    readable = bytearray(contents)
+    for page in pages:
+        readable[page * 4096 : (page + 1) * 4096] = bytes(4096)
+    copies = [copy for copy in disk.names(QUARANTINE) if copy.startswith(name)]
+    assert copies
+    for copy in copies:
+        first = int(copy.removeprefix(f"{name}.").partition("-")[0])
+        data = disk.contents(f"{QUARANTINE}/{copy}")
+        assert data == readable[first : first + len(data)]
+    assert store.commit([EntryDraft([frame_of(99, 10)])]) == [61], "it goes on"

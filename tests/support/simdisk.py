@@ -22,6 +22,7 @@ from shipper.errors import DiskFull, SpoolFailed
 from shipper.spool.disk import Space
 
 SECTOR = 512
+PAGE = 4096
 _UNLIMITED = 1 << 50
 
 Survival = Literal["none", "all", "some"]
@@ -147,7 +148,10 @@ class SimFile:
     def read(self, size: int, offset: int) -> bytes:
         """See ``File``."""
         self._disk.check(self._life)
-        if offset + size > self._disk.unreadable.get(self.name, offset + size):
+        pages = self._disk.bad_pages.get(self.name, ())
+        if offset + size > self._disk.unreadable.get(self.name, offset + size) or any(
+            offset < (page + 1) * PAGE and page * PAGE < offset + size for page in pages
+        ):
             raise SpoolFailed(f"cannot read {self.name} at {offset}: Input/output error; check the disk")
         data = bytes(self._inode.seen[offset : offset + size])
         self._disk.counts["read"] += 1
@@ -201,6 +205,8 @@ class SimDisk:
         """Bytes that the disk holds."""
         self.unreadable: dict[str, int] = {}
         """Files that give EIO, and from which offset on."""
+        self.bad_pages: dict[str, tuple[int, ...]] = {}
+        """Pages of files that give EIO."""
         self.counts: Counter[str] = Counter()
         self.bytes_read = 0
         self.trace: list[tuple[str, str]] = []
