@@ -76,6 +76,7 @@ def test_all_parts_are_there_once() -> None:
 
 def test_the_configs_are_right(rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NODE_NAME", "node-1")
+    monkeypatch.setenv("COLLECTOR", "shipper_shipper-collector")
     monkeypatch.setenv("SHIPPER_TOKEN", "secret")
     tokens = [sys.executable, "-m", "shipper", "tokens", "add", "--file", str(tmp_path / "tokens"), "node-1"]
     subprocess.run(tokens, check=True, capture_output=True)
@@ -162,8 +163,13 @@ def test_wrong_values_are_refused_by_the_charts_schema(wrong: str) -> None:
 
 
 def test_an_agents_pod_delivers_what_container_logs_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The agent's config as it is, with folders of this test in the place of the volumes."""
-    monkeypatch.setenv("NODE_NAME", "node-1")
+    """The agent's config as it is, with folders of this test in the place of the volumes. What the collector logs is
+    not read: it prints what arrives, so each line would come back for ever.
+    """
+    [agent] = of_kind(FOLDER / "shipper.yaml", "DaemonSet")
+    for variable in agent["spec"]["template"]["spec"]["containers"][0]["env"]:
+        monkeypatch.setenv(variable["name"], variable.get("value", "node-1"))
+    [collector] = of_kind(FOLDER / "shipper.yaml", "StatefulSet")
     config = of_kind(FOLDER / "shipper.yaml", "ConfigMap")[0]["data"]["agent.yaml"]
     made = yaml.safe_load(config.replace("/var/log/pods", str(tmp_path / "pods")))
     made |= {"sinks": {"out": {"type": "file", "path": str(tmp_path / "out")}}, "data_dir": str(tmp_path / "data")}
@@ -171,6 +177,10 @@ def test_an_agents_pod_delivers_what_container_logs_hold(tmp_path: Path, monkeyp
     folder = tmp_path / "pods" / "shop_web-1_uid" / "web"
     folder.mkdir(parents=True)
     (folder / "0.log").write_text("2026-11-21T07:00:00.000000000Z stdout F hello\n")
+    of = collector["metadata"]
+    echo = tmp_path / "pods" / f"{of['namespace']}_{of['name']}-0_uid" / "collector"
+    echo.mkdir(parents=True)
+    (echo / "0.log").write_text("2026-11-21T07:00:00.000000000Z stdout F an echo\n")
     node = Node(tmp_path, "agent", yaml.safe_dump(made))
     node.start("--once")
     assert node.wait() == 0, node.output()
