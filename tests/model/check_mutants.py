@@ -51,10 +51,12 @@ SWAPS: Final = (
     (
         "store.py",
         "the dead letters' cursor moves before they are synced",
-        "        self.dead.sync()\n        self._cursor.place(CursorValue(self.log.next_seq, self.log.durable))",
-        """        self._cursor.place(CursorValue(self.log.next_seq, self.log.durable))
+        "        reader.close()\n        self.dead.sync()\n",
+        """        reader.close()
+        self._cursor.place(CursorValue(self.log.next_seq, self.log.durable))
         self.log.sync_cursors()
-        self.dead.sync()""",
+        self.dead.sync()
+""",
     ),
     (
         "log.py",
@@ -87,10 +89,10 @@ SWAPS: Final = (
         "",
     ),
     (
-        "opening.py",
+        "streams.py",
         "the epoch is not raised",
-        "max(known.epoch, found.epoch) + 1",
-        "max(known.epoch, found.epoch, 1)",
+        "max(old.epoch, epoch) + 1",
+        "max(old.epoch, epoch, 1)",
     ),
 )
 
