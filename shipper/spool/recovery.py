@@ -28,8 +28,9 @@ from shipper.spool.files import (
     set_aside,
     snapshot_name,
 )
+from shipper.spool.scan import any_byte
 from shipper.spool.segment import ENVELOPE_SIZE, HEADER_SIZE, SegmentHeader, may_hold_data
-from shipper.spool.tail import Recovered, any_byte, replay
+from shipper.spool.tail import Recovered, replay
 
 _BLOCK: Final = 1024 * 1024
 _NUMBERED: Final = re.compile(r"([0-9]{20})\.(seg|snap)")

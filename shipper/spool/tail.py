@@ -7,17 +7,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from shipper.errors import FrameError, SpoolFailed
 from shipper.spool.body import CursorValue, Snapshot, decode_body
-from shipper.spool.disk import Disk, File
+from shipper.spool.disk import Disk
 from shipper.spool.files import ENDED_KEY, Damage, Segment, read_snapshot, segment_name
-from shipper.spool.scan import SegmentReader
+from shipper.spool.scan import SegmentReader, any_byte
 from shipper.spool.segment import CONTINUED, HEADER_SIZE, Entry, EntryType
 from shipper.spool.upstream import renew
-
-_BLOCK: Final = 1024 * 1024
 
 
 class Hole(NamedTuple):
@@ -131,8 +129,8 @@ def _take(
     next_seq = segment.header.first
     hole: Hole | None = None
     batch: int | None = None
-    for part in walk(reader, segment.end):
-        if part.offset >= stop or given_anew(part, limit):
+    for part in walk(reader, stop):
+        if given_anew(part, limit):
             break
         if isinstance(part, Hole):
             hole, batch = part, None
@@ -206,12 +204,6 @@ def walk(reader: SegmentReader, limit: int, offset: int = HEADER_SIZE) -> Iterat
         offset = entry.end
     if hole is not None:
         yield Hole(hole, limit)
-
-
-def any_byte(file: File, start: int, end: int) -> bool:
-    """Whether some byte is not zero."""
-    blocks = (file.read(min(_BLOCK, end - at), at) for at in range(start, end, _BLOCK))
-    return any(block != bytes(len(block)) for block in blocks)  # far faster than strip
 
 
 def apply(entry: Entry, snapshot: Snapshot) -> None:
