@@ -19,7 +19,7 @@ import zstandard
 from benchmarks.processes import BenchError
 from shipper import lean
 from shipper.batch import Payload
-from shipper.spool.frame import FrameMeta, draft
+from shipper.spool.frame import FrameMeta, crc32c, draft
 from shipper.v1 import ingest_pb2 as pb
 from shipper.wire.channel import CHANNEL_OPTIONS, METHOD, PROTOCOL, aio
 from shipper.wire.window import encode_frames
@@ -62,7 +62,7 @@ def _bomb() -> bytes:
     """64 MiB of nothing in six kilobytes, with checksums that are right."""
     made = draft(Payload.lines(b"x\n" * 4096), FrameMeta({}, []), 0)
     data = zstandard.ZstdCompressor().compress(bytes(64 * _MIB))
-    made.payload, made.decoded_size = data, 64 * _MIB
+    made.payload, made.decoded_size, made.crc = data, 64 * _MIB, crc32c(data)
     return encode_frames(1, [made.stamp(bytes(16), 1)[0]])
 
 

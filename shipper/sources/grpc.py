@@ -30,6 +30,7 @@ from shipper.wire.server import LOG_EVERY, Context, Voice, abort, log_refused, r
 from shipper.wire.session import Session
 from shipper.wire.tls import ServerCertificates, ServerTls
 from shipper.wire.tokens import Tokens
+from shipper.wire.unfinished import Reader, Unfinished
 
 log = get_logger("grpc")
 
@@ -130,6 +131,7 @@ class GrpcSource(Source):
         self._visitors: dict[asyncio.Task[Any], tuple[Visitor, Session]] = {}
         ends = self._certificates.ends if self._certificates is not None else lambda: math.inf
         self._meter = PortMeter(self._intake.metrics, self._intake.name, self._budget, ends)
+        self._unfinished = Unfinished(self._budget, self._cut)
         self._wire = Port(self.listen, self.max_connections, self._certificates, self._ship, self._meter.refused)
         self.port = await self._wire.open()
         try:
@@ -160,6 +162,7 @@ class GrpcSource(Source):
             if number % _SLICE == 0:
                 await asyncio.sleep(0)  # a thousand Acks at once would hold up everybody else's
         await self._wire.tick()
+        await self._unfinished.tick()
         if self._tokens is not None and self._tokens.refresh():
             for visitor, session in self._visitors.values():
                 if not self._gate.welcome(visitor):
@@ -171,15 +174,16 @@ class GrpcSource(Source):
         self._handlers.add(handler)
         voice = Voice(context)
         self._wire.called(context)
+        reader = self._unfinished.enter(context.peer())
         visitor: Visitor | None = None
         session: Session | None = None
         try:
             visitor = self._gate.enter(context.peer(), cast(Any, context.invocation_metadata() or ()))
-            hello = await self._hello(context)
+            hello = await self._hello(context, reader)
             await self._gate.claim(visitor, hello.stream)
             session = await self._open(hello, handler, voice)
             self._visitors[handler] = visitor, session
-            await self._serve(session, voice, context)
+            await self._serve(session, voice, context, reader)
         except asyncio.CancelledError:
             if session is not None and session.ended is not None:
                 refusal = session.ended
@@ -198,18 +202,23 @@ class GrpcSource(Source):
         finally:
             self._handlers.discard(handler)
             self._visitors.pop(handler, None)
+            self._unfinished.leave(reader)
             if visitor is not None:
                 self._gate.leave(visitor)
             if session is not None:
                 session.close()
         await self._refuse(refusal, voice, context)
 
-    async def _hello(self, context: Context) -> pb.Hello:
+    def _cut(self, peer: str, why: str) -> None:
+        self._meter.refused("UNFINISHED")
+        log_refused(peer, "UNFINISHED", why)
+
+    async def _hello(self, context: Context, reader: Reader) -> pb.Hello:
         if self._stopping:
             raise Refusal(pb.Refused.STOPPING, "the collector is stopping")
         try:
             async with asyncio.timeout(self.hello_timeout):
-                request = await read(context, MAX_HELLO_BYTES)
+                request = await read(context, reader, MAX_HELLO_BYTES)
         except TimeoutError as error:
             raise Refusal(pb.Refused.PROTOCOL, f"no Hello came within {self.hello_timeout:g} s") from error
         if request is None or request.WhichOneof("message") != "hello":
@@ -234,7 +243,7 @@ class GrpcSource(Source):
         self._sessions[hello.stream] = session
         return session
 
-    async def _serve(self, session: Session, voice: Voice, context: Context) -> None:
+    async def _serve(self, session: Session, voice: Voice, context: Context, reader: Reader) -> None:
         """Welcome the sender and take what it sends until it closes its side, then acknowledge the rest."""
         hello = session.hello
         mark = self._intake.mark(hello.stream)
@@ -248,7 +257,7 @@ class GrpcSource(Source):
         log.info("a sender connected", every=LOG_EVERY, key=stream, peer=peer, stream=stream, next=answer.next)
         while True:
             await session.room()
-            request = await read(context)
+            request = await read(context, reader)
             if request is None:
                 break
             match request.WhichOneof("message"):
@@ -265,7 +274,7 @@ class GrpcSource(Source):
         """Tell the sender why, and the log; ends the call."""
         self._meter.refused(refusal.name)
         if refusal.reason != pb.Refused.STOPPING:
-            log_refused(context, refusal.name, str(refusal))
+            log_refused(context.peer(), refusal.name, str(refusal))
         with suppress(TimeoutError):  # a sender that reads nothing learns it from the status, if at all
             async with asyncio.timeout(_LAST_WORD):
                 await voice.say(pb.ShipResponse(refused=pb.Refused(reason=refusal.reason, text=str(refusal))))

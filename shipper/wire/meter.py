@@ -13,6 +13,7 @@ REASONS: Final = (
     *(name for name in Refused.Reason.keys() if name not in ("REASON_UNSPECIFIED", "STOPPING")),  # noqa: SIM118 - no dict
     "HANDSHAKE",
     "UNIMPLEMENTED",
+    "UNFINISHED",
 )
 """Why a connection was refused or ended, as the log has it. They stand at 0 from the start: ``increase()`` does not see
 the event that makes its series."""

@@ -12,6 +12,7 @@ from shipper.v1 import ingest_pb2 as pb
 from shipper.wire.channel import MAX_MESSAGE_BYTES, METHOD, aio, grpc, split_address
 from shipper.wire.refusal import Refusal
 from shipper.wire.uncancelled import uncancelled
+from shipper.wire.unfinished import Reader
 
 log = get_logger("grpc")
 
@@ -20,9 +21,8 @@ LOG_EVERY: Final = 60.0
 Context: TypeAlias = "aio.ServicerContext[bytes, pb.ShipResponse]"
 
 
-def log_refused(context: Context, reason: str, why: str) -> None:
+def log_refused(peer: str, reason: str, why: str) -> None:
     """Say that a connection was refused, and why; once a minute for one host, whatever port it comes from."""
-    peer = context.peer()
     host = peer.rpartition(":")[0]
     log.warning("a connection was refused", every=LOG_EVERY, key=host, peer=peer, reason=reason, why=why)
 
@@ -76,12 +76,15 @@ async def abort(context: Context, code: grpc.StatusCode, why: str) -> None:
         return  # the sender is gone
 
 
-async def read(context: Context, most: int = MAX_MESSAGE_BYTES) -> pb.ShipRequest | None:
+async def read(context: Context, reader: Reader, most: int = MAX_MESSAGE_BYTES) -> pb.ShipRequest | None:
     """The next message, of ``most`` bytes; None where the sender closed its side, or is gone.
 
     :raises Refusal: the bytes are not a message, or too many.
     """
+    reader.reading = True
     data = await uncancelled(context.read())
+    reader.reading = False
+    reader.messages += 1
     if not isinstance(data, bytes):
         return None
     if len(data) > most:
@@ -94,7 +97,7 @@ async def read(context: Context, most: int = MAX_MESSAGE_BYTES) -> pb.ShipReques
 
 async def refuse_stranger(_requests: object, context: Context) -> None:
     """Whoever speaks gRPC or HTTP/2 but asks for something else."""
-    log_refused(context, "UNIMPLEMENTED", "it asks for another service")
+    log_refused(context.peer(), "UNIMPLEMENTED", "it asks for another service")
     await abort(context, grpc.StatusCode.UNIMPLEMENTED, f"this is a shipper collector; it serves {METHOD} only")
 
 

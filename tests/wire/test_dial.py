@@ -102,7 +102,7 @@ def refuse(source: GrpcSource, reason: pb.Refused.Reason, monkeypatch: pytest.Mo
     """Let a collector refuse every Hello."""
     from shipper.wire.refusal import Refusal
 
-    async def hello(_: Any) -> pb.Hello:
+    async def hello(_: Any, __: object) -> pb.Hello:
         raise Refusal(reason, "not now")
 
     monkeypatch.setattr(source, "_hello", hello)
