@@ -134,6 +134,7 @@ def test_the_compose_file_is_one() -> None:
     schema = resources.files("check_jsonschema").joinpath("builtin_schemas/vendor/compose-spec.json").read_text()
     compose = yaml.safe_load((COMPOSE / "compose.yaml").read_text())
     jsonschema.validate(compose, json.loads(schema))
+    assert compose["services"].keys() == {"agent", "collector", "kafka"}
     for name in ("agent", "collector"):
         service = compose["services"][name]
         mounted = {volume.split(":")[1]: volume.split(":")[0] for volume in service["volumes"]}
