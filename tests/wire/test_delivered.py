@@ -186,6 +186,7 @@ async def test_a_restored_backup_that_grew_is_noticed_among_frames_that_come_aga
         await sink.connect(outlet)
         intake.deliver()
         await sink.send(grown[:3])
+        await until(lambda: not sink.held_up(), "the acknowledgement of all that was sent")
         with pytest.raises(StreamDisowned, match="another frame 4"):
             await sink.send(grown[3:])
         assert outlet.cursor == 1, "what only this history has would be lost"
