@@ -124,13 +124,13 @@ def _ls(target: _Target, args: argparse.Namespace) -> int:
 
     disk = LookingDisk(target.root)
     running = is_running(target.data_dir)
-    facts = listing(disk, look(disk), str(target.data_dir), running=running)
+    facts = listing(disk, look(disk), str(target.data_dir), running=running, configured=target.sinks or None)
     _print(_json(facts) if args.json else table(facts))
     return 0
 
 
 def _verify(target: _Target, args: argparse.Namespace) -> int:
-    from shipper.cli.spool_listing import amount
+    from shipper.cli.spool_listing import amount, counted
     from shipper.control import is_running
     from shipper.spool.inspect import LookingDisk
     from shipper.spool.verify import Verifier
@@ -142,11 +142,11 @@ def _verify(target: _Target, args: argparse.Namespace) -> int:
         _print(_json(_facts(finding)) if args.json else f"{_words(finding)}\n")
     totals = verifier.totals
     checked = (
-        f"{totals.segments} segments ({amount(totals.bytes)}, {totals.frames} frames), {totals.cursors} cursors, "
-        f"{totals.dead_letters} dead letters"
+        f"{counted(totals.segments, 'segment')} ({amount(totals.bytes)}, {counted(totals.frames, 'frame')}), "
+        f"{counted(totals.cursors, 'cursor')}, {counted(totals.dead_letters, 'dead letter')}"
     )
     if not args.json:
-        places = f"{damaged} place{'s' * (damaged != 1)} damaged; 'shipper spool repair' sets that aside"
+        places = f"{counted(damaged, 'place')} damaged; 'shipper spool repair' sets that aside"
         _print(f"{checked}: {places if damaged else 'sound'}\n")
     return 1 if damaged else 0
 
@@ -214,6 +214,7 @@ def _repair(target: _Target, args: argparse.Namespace) -> int:
 
 
 def _forget(target: _Target, args: argparse.Namespace) -> int:
+    from shipper.cli.spool_listing import amount
     from shipper.control import call
     from shipper.spool.disk import RealDisk
     from shipper.spool.retention import forget_sink
@@ -222,7 +223,8 @@ def _forget(target: _Target, args: argparse.Namespace) -> int:
         raise SpoolError(f"the config has the sink {args.sink!r}: remove it there first, or its backlog would be lost")
     try:
         freed = call(target.data_dir, "forget", sink=args.sink)["freed_bytes"]
-        _print(f"forgot {args.sink}: {freed} bytes are free again\n")
+        free = f"{amount(freed)} are free again" if freed else "other sinks still need all that waited for it"
+        _print(f"forgot {args.sink}: {free}\n")
     except NotRunning:
         disk = RealDisk(target.root)
         disk.lock()

@@ -10,8 +10,12 @@ from shipper.spool.inspect import View
 from shipper.spool.reserve import NAME as RESERVE
 
 
-def listing(disk: Disk, view: View, data_dir: str, *, running: bool) -> dict[str, Any]:
-    """Sizes in bytes, sequence numbers of the spool's own stream."""
+def listing(
+    disk: Disk, view: View, data_dir: str, *, running: bool, configured: frozenset[str] | None = None
+) -> dict[str, Any]:
+    """Sizes in bytes, sequence numbers of the spool's own stream. ``configured`` are the sinks of the config, where one
+    was named.
+    """
     newest = max(view.segments, default=0)
     firsts = [segment.header.first for _, segment in sorted(view.segments.items())]
     segments = []
@@ -34,7 +38,12 @@ def listing(disk: Disk, view: View, data_dir: str, *, running: bool) -> dict[str
             continue
         value = slots.value or view.snapshot_cursors.get(name)
         frames, size = view.backlog(value) if value is not None else (None, None)
-        sinks[name] = {"next": value.seq if value else None, "backlog_frames": frames, "backlog_bytes": size}
+        sinks[name] = {
+            "next": value.seq if value else None,
+            "backlog_frames": frames,
+            "backlog_bytes": size,
+            "removed": None if configured is None else name not in configured,
+        }
     return {
         "data_dir": data_dir,
         "running": running,
@@ -71,14 +80,22 @@ def table(facts: dict[str, Any]) -> str:
         if sink["next"] is None:
             rows3.append((name, "unknown: its cursor is damaged", "", ""))
         else:
-            rows3.append((name, str(sink["next"]), str(sink["backlog_frames"]), amount(sink["backlog_bytes"])))
+            removed = ", not in the config: 'shipper spool forget' gives that up" if sink["removed"] else ""
+            size = f"{amount(sink['backlog_bytes'])}{removed}"
+            rows3.append((name, str(sink["next"]), str(sink["backlog_frames"]), size))
     lines += [*_columns(rows3), ""]
     for key, words in (("dead_letters", "dead letters"), ("quarantine", "quarantine")):
         some = facts[key]
-        lines.append(f"{words}: {some['files']} files, {amount(some['bytes'])}" if some["files"] else f"{words}: none")
+        files = f"{counted(some['files'], 'file')}, {amount(some['bytes'])}"
+        lines.append(f"{words}: {files if some['files'] else 'none'}")
     lines.append(f"reserve: {amount(facts['reserve_bytes'])}")
     lines += [f"{name}: its header cannot be read; see 'shipper spool verify'" for name in facts["unreadable"]]
     return "".join(f"{line}\n" for line in lines)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def amount(size: int) -> str:

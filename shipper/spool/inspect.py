@@ -87,10 +87,11 @@ class View:
         return max(values, default=BEFORE_ALL)
 
     def backlog(self, cursor: CursorValue) -> tuple[int, int]:
-        """Frames and bytes that a sink has not acknowledged."""
+        """Frames and bytes that a sink has not acknowledged and still gets."""
         at = cursor.position
         ahead = sum(segment.end for number, segment in self.segments.items() if number >= at.segment)
-        frames = max(0, self.next_seq - cursor.seq)
+        passed = cursor.seq if cursor.lost is None else max(cursor.seq, cursor.lost.next)
+        frames = max(0, self.next_seq - passed)
         return frames, max(0, ahead - (at.offset if at.segment in self.segments else 0)) if frames else 0
 
 

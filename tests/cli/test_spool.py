@@ -127,7 +127,10 @@ def test_a_removed_sink_is_forgotten_but_not_one_that_the_config_has(tmp_path: P
     refused = _spool("forget", "out", agent.config)
     assert refused.returncode == 1
     assert "the config has the sink 'out'" in refused.stderr
+    assert json.loads(_spool("ls", "--json", agent.config).stdout)["sinks"]["out"]["removed"] is False
+    assert json.loads(_spool("ls", "--json", tmp_path / "data").stdout)["sinks"]["out"]["removed"] is None
     agent.config.write_text(agent.config.read_text().replace("{out:", "{other:"))
+    assert ", not in the config: 'shipper spool forget' gives that up" in _spool("ls", agent.config).stdout
     if running:
         agent.start()
         wait_for(lambda: agent.up, "the start-up line")

@@ -15,6 +15,7 @@ from shipper.sinks.base import Frame, Gap, Item
 from shipper.spool.body import CursorValue
 from shipper.spool.draft import EntryDraft
 from shipper.spool.dropping import Drop, Dropped
+from shipper.spool.inspect import look
 from shipper.spool.retention import forget_sink, removed_sinks
 from shipper.spool.spool import Spool
 from shipper.spool.store import Store
@@ -85,6 +86,8 @@ def test_the_gap_and_its_reason_survive_a_restart_and_a_crash() -> None:
     gap = bodies(store, "slow")[0]
     assert isinstance(gap, Gap)
     assert gap.records == gap.last > drop.next, "two drops are one gap, counted exactly"
+    frames, _ = look(disk).backlog(store.log.cursors["slow"].value)
+    assert frames == count - gap.last, "what was dropped does not wait"
 
 
 def test_dropping_would_free_nothing_while_another_sink_holds_the_oldest_segment() -> None:
