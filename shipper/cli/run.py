@@ -11,7 +11,7 @@ from collections.abc import Callable
 from shipper import config, lean, log
 from shipper.errors import ConfigError, ShipperError
 
-HELP = "run an agent or a collector"
+HELP = "Run an agent or a collector."
 _log = log.get_logger("shipper")
 
 
@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = "Run what the config describes until SIGTERM or Ctrl-C; a second signal stops at once."
     parser.epilog = "example: shipper run /etc/shipper/agent.yaml"
-    parser.add_argument("config", nargs="+", help="config files, or a directory of them")
+    parser.add_argument("config", nargs="+", metavar="CONFIG", help="a file, or a directory of *.yaml and *.yml")
     parser.add_argument(
         "--once",
         action="store_true",

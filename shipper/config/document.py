@@ -68,15 +68,15 @@ class Mapping(Node):
 
 def read(path: Path, problems: Problems) -> Mapping | None:
     """The mapping in a file; None when there is none to speak of (then ``problems`` says why)."""
-    top = Place(str(path), 1)
+    whole = Place(str(path), 0)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        problems.add(top, "", f"cannot be read: {error.strerror}")
+        problems.add(whole, "", f"cannot be read: {error.strerror}")
         return None
     if len(data) > MAX_BYTES:
-        problems.add(top, "", "is larger than 1 MiB; that is not a config")
+        problems.add(whole, "", "is larger than 1 MiB; that is not a config")
         return None
     try:
         text = data.decode("utf-8-sig")

@@ -27,10 +27,10 @@ def _files(path: Path, problems: Problems) -> list[Path]:
     try:
         found = sorted(path / name for name in os.listdir(path) if name.endswith(_SUFFIXES) and name[0] != ".")
     except OSError as error:
-        problems.add(Place(str(path), 1), "", f"cannot be read: {error.strerror}")
+        problems.add(Place(str(path), 0), "", f"cannot be read: {error.strerror}")
         return []
     if not found:
-        problems.add(Place(str(path), 1), "", "the directory holds no *.yaml or *.yml")
+        problems.add(Place(str(path), 0), "", "the directory holds no *.yaml or *.yml")
     return found
 
 

@@ -12,10 +12,10 @@ class Place(NamedTuple):
     file: str
     """The path as the user gave it (below a directory: the directory's path as given, and the name)."""
     line: int
-    """From 1."""
+    """From 1; 0 for the file as a whole."""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 class Problems:

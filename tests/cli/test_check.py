@@ -51,7 +51,7 @@ def test_a_warning_is_shown_but_the_config_is_fine(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_a_problem_like_any_other(tmp_path: Path) -> None:
     done = shipper("check", tmp_path / "nothing.yaml")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"{tmp_path}/nothing.yaml:1: cannot be read: No such file or directory\n"
+    assert done.stderr == f"{tmp_path}/nothing.yaml: cannot be read: No such file or directory\n"
 
 
 def test_check_wants_a_config() -> None:

@@ -152,9 +152,9 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
         load([tmp_path / name for name in ("binary.yaml", "large.yaml", "missing.yaml", "conf.d")])
     assert [problem.replace(f"{tmp_path}/", "") for problem in caught.value.problems] == [
         "binary.yaml:2: is not UTF-8 text",
-        "large.yaml:1: is larger than 1 MiB; that is not a config",
-        "missing.yaml:1: cannot be read: No such file or directory",
-        "conf.d:1: the directory holds no *.yaml or *.yml",
+        "large.yaml: is larger than 1 MiB; that is not a config",
+        "missing.yaml: cannot be read: No such file or directory",
+        "conf.d: the directory holds no *.yaml or *.yml",
     ]
 
 
