@@ -159,7 +159,7 @@ def test_what_is_no_spool_is_told_in_one_sentence(tmp_path: Path) -> None:
     agent = _agent(tmp_path)
     unused = _spool("cat", agent.config)
     assert unused.returncode == 2
-    assert "holds no spool; nothing ran with it yet" in unused.stderr
+    assert f"its data_dir {tmp_path}/data holds no spool: nothing ran with it yet, or with another one" in unused.stderr
     assert not (tmp_path / "data").exists(), "looking makes nothing"
 
 
