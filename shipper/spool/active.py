@@ -1,11 +1,10 @@
 """The segment that is being written: a group of entries gathers, and becomes durable in one write and one sync."""
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from shipper.errors import SpoolFailed
-from shipper.spool.body import Mark
 from shipper.spool.disk import File
 from shipper.spool.files import Segment
 from shipper.spool.frame import crc32c
@@ -20,10 +19,6 @@ class Group:
     """The number that its first frame gets."""
     safe: int = 0
     """Outcomes of this commit that are true already."""
-    changes: list[dict[str, bytes | None]] = field(default_factory=list)
-    """State, in order."""
-    moved: dict[bytes, Mark] = field(default_factory=dict)
-    """Marks of upstream streams."""
 
 
 class Active:

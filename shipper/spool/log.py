@@ -21,20 +21,14 @@ from typing import Final, cast
 
 from shipper.errors import DiskFull, ProtocolError, SpoolError, SpoolFailed
 from shipper.spool.active import Active, Group
-from shipper.spool.body import BEFORE_ALL, CursorValue, GapNote, Position, Snapshot
+from shipper.spool.body import BEFORE_ALL, CursorValue, Position
 from shipper.spool.cursor import FOLDER
 from shipper.spool.disk import TRIES, Disk
 from shipper.spool.draft import EntryDraft, encode_draft
-from shipper.spool.files import (
-    ENDED_KEY,
-    Damage,
-    bound_quarantine,
-    create_segment,
-    new_salt,
-    quarantine,
-    segment_name,
-)
+from shipper.spool.facts import Facts
+from shipper.spool.files import ENDED_KEY, create_segment, new_salt
 from shipper.spool.frame import MAX_FRAME, Frame
+from shipper.spool.notes import Notes
 from shipper.spool.opening import open_files
 from shipper.spool.reserve import Reserve
 from shipper.spool.retention import reclaim, sync_cursors
@@ -49,7 +43,7 @@ from shipper.spool.segment import (
     SegmentHeader,
 )
 from shipper.spool.streams import take_new
-from shipper.spool.upstream import judge, mark_after, outdated, renew
+from shipper.spool.upstream import judge
 from shipper.units import Share
 
 NOTHING: Final = Share("0%")
@@ -77,6 +71,8 @@ class Log:
         self._disk = disk
         self.max_bytes = max_bytes
         self._room: Final = Room(disk, max_bytes, min_free)
+        self.bounded: Final = self._room.bounded
+        """``max_bytes``, or what the disk has where that is less."""
         self.segment_size: Final = self._room.segment_size
         self.max_frame: Final = min(MAX_FRAME, self.segment_size // 4)
         self.reserve: Final = Reserve(disk, self._room.reserve)
@@ -87,11 +83,11 @@ class Log:
         """Those of the cursors whose sinks the config does not have."""
         self.next_seq = opened.next_seq
         self.segments = opened.segments
-        self.state: Final = opened.state
+        self._facts: Final = Facts(opened.state, opened.marks)
+        self.state: Final = self._facts.state
         self.damages: Final = opened.damages
         """What the opening found."""
-        self._marks = opened.marks
-        self.held = dict(self._marks)
+        self.held: Final = self._facts.held
         """How much of each upstream stream is durable here."""
         self.published: Callable[[int, Entry], None] = lambda _segment, _entry: None
         """Called with every entry once it is durable."""
@@ -101,7 +97,7 @@ class Log:
         self._last_id = opened.highest
         self._group = Group(self.next_seq)
         self._failures = 0
-        self._unreported: list[Damage] = []
+        self.notes: Final = Notes(disk, self)
         self.blocked_by: str | None = None
         """After a ``commit`` that did not take everything: why, in words; else None."""
         for cursor in self.cursors.values():
@@ -117,8 +113,7 @@ class Log:
         with contextlib.suppress(DiskFull):
             self.sync_cursors(moved_only=False)  # a killed process may have left a value, or a file's name, that only
             disk.sync_folder(FOLDER)  # the page cache holds
-        self._report_all(self.damages)
-        bound_quarantine(disk, self._room.bounded // 16)
+        self.notes.note(self.damages)
 
     @property
     def stream(self) -> bytes:
@@ -168,7 +163,7 @@ class Log:
         for draft in drafts[len(outcomes) :]:
             mark = None
             if draft.upstream is not None:
-                mark = self._marks.get(draft.upstream.stream)
+                mark = self._facts.mark(draft.upstream.stream)
                 refused = judge(mark, draft.upstream, draft.gap)
                 if refused is not None:
                     outcomes.append(refused)
@@ -215,8 +210,7 @@ class Log:
     def _lay(self, draft: EntryDraft, bodies: list[bytes]) -> None:
         """Number the draft's frames and put its entries into the group that the next flush writes."""
         active = cast(Active, self._active)  # ``_take`` made room there
-        upstream = draft.upstream
-        numbered = NUMBERED if draft.frames or (draft.gap and upstream) else 0
+        numbered = NUMBERED if draft.frames or (draft.gap and draft.upstream) else 0
         kind = EntryType.GAP if draft.gap else EntryType.DATA
         for at, body in enumerate(bodies):
             raw, check = b"", 0
@@ -228,10 +222,7 @@ class Log:
             flags = numbered | (CONTINUED if at + 1 < len(bodies) else 0)
             active.add(kind, flags, self.next_seq, raw, check, body)
             self.next_seq += numbered
-        self._group.changes.append(draft.state)
-        if upstream is not None:
-            self._group.moved[upstream.stream] = mark_after(upstream, draft.gap)
-            renew(self._marks, upstream.stream, self._group.moved[upstream.stream])
+        self._facts.add(draft.state, draft.upstream, draft.gap)
 
     def _flush(self, outcomes: Sequence[Outcome]) -> None:
         """Write and sync the group, take over what it changed, and let readers see it."""
@@ -239,14 +230,8 @@ class Log:
         if active is not None and (entries := active.flush()):
             self._failures = 0
             self._publish(active, entries)
-        group, self._group = self._group, Group(self.next_seq, len(outcomes))
-        for changes in group.changes:
-            for key, value in changes.items():
-                if value is None:
-                    self.state.pop(key, None)
-                else:
-                    self.state[key] = value
-        self.held.update(group.moved)
+        self._group = Group(self.next_seq, len(outcomes))
+        self._facts.confirm()
         if active is not None:
             self.durable = Position(active.segment.header.id, active.end)
 
@@ -283,11 +268,7 @@ class Log:
             active.abandon()
             self.state[f"{ENDED_KEY}{active.segment.header.id}"] = str(active.segment.end).encode()
         self.next_seq = self._group.next_seq
-        for stream in self._group.moved:
-            if stream in self.held:
-                self._marks[stream] = self.held[stream]
-            else:
-                del self._marks[stream]
+        self._facts.revoke()
         self._group = Group(self.next_seq, self._group.safe)
 
     def _seal(self) -> None:
@@ -306,11 +287,7 @@ class Log:
     def _begin(self, size: int, *, notes: bool) -> None:
         self._last_id += 1
         cursors = {name: cursor.value for name, cursor in self.cursors.items()}
-        for stream in outdated(self._marks):
-            del self._marks[stream]
-            self.held.pop(stream, None)
-        held = {stream: self.held[stream] for stream in self._marks if stream in self.held}
-        snapshot = Snapshot(self.state, held, cursors, self._epochs)
+        snapshot = self._facts.snapshot(cursors, self._epochs)
         header = SegmentHeader(self._last_id, new_salt(), size, self.stream, self.next_seq, self.epoch)
         segment, file = create_segment(self._disk, header, snapshot)
         self.segments = {**self.segments, self._last_id: segment}
@@ -328,35 +305,14 @@ class Log:
         """
         return reclaim(self._disk, self)
 
-    def report(self, damage: Damage) -> bool:
-        """Keep a copy of damaged bytes and note for good what is lost; False when that was done before.
-
-        :raises SpoolFailed: the disk refused.
-        """
-        quarantine(self._disk, segment_name(damage.segment), damage.start, damage.end)
-        return damage not in self._unreported and self._report_all([damage])
-
-    def _report_all(self, damages: Sequence[Damage]) -> bool:
-        """Note what is not noted yet; what finds no room is noted later (``tend``)."""
-        new = [damage for damage in damages if not damage.noted_in(self.state)]
-        drafts = []
-        for damage in new:
-            lost = damage.last >= damage.first
-            note = GapNote(self.stream, damage.first, damage.last, -1, damage.reason) if lost else None
-            drafts.append(EntryDraft(state=damage.note(), gap=note))
-        self._unreported += new[len(self.commit(drafts)) :]
-        return bool(new)
-
     @property
     def behind(self) -> bool:
         """A full disk kept something from being done: ``tend`` does it."""
-        return bool(self._unreported) or not self.reserve.whole
+        return self.notes.behind or not self.reserve.whole
 
     def tend(self) -> None:
         """Do what a full disk kept from being done. :raises SpoolFailed: the disk refused."""
-        waiting, self._unreported = self._unreported, []
-        if waiting:
-            self._report_all(waiting)
+        self.notes.tend()
         self.reserve.restore(self._room.min_free + self.segment_size)
 
     def take_new_stream(self) -> None:

@@ -57,7 +57,7 @@ def repair(disk: Disk, max_bytes: int, done: Callable[[Finding], None]) -> None:
             for finding in left:
                 if is_snapshot_file(finding.file) and finding.end:
                     set_aside(disk, finding.file)
-                log.report(finding.as_damage())
+                log.notes.report(finding.as_damage())
             if not left:
                 break
     finally:

@@ -11,7 +11,7 @@ from shipper.spool.body import CursorValue
 from shipper.spool.dead_letters import DeadLetters
 from shipper.spool.disk import TRIES, Disk
 from shipper.spool.draft import EntryDraft
-from shipper.spool.files import Damage
+from shipper.spool.files import Damage, bound_quarantine
 from shipper.spool.log import NOTHING, Log, Outcome
 from shipper.spool.reader import Reader, Recent
 from shipper.spool.retention import Retention
@@ -51,6 +51,7 @@ class Store:
         """There are dead letters that found no room: their entries stay until they do."""
         self.log.reserve.use(lambda: self.dead.begin(self.log.identity.home, self._cursor.value.position))
         self._copy_dead_letters()
+        bound_quarantine(disk, self.log.bounded // 16)  # a repair, which opens a log, removes nothing
 
     def reader(self, damaged: Callable[[Damage], None]) -> Reader:
         """A reader for one sink; ``damaged`` is told, on the reader's thread, of every damage that it meets."""

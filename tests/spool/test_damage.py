@@ -76,7 +76,7 @@ def opened(disk: SimDisk, image: Image) -> Opened:
         it.found[damage.segment, damage.start] = damage
 
     def damaged(damage: Damage) -> None:
-        if it.store.log.report(damage):
+        if it.store.log.notes.report(damage):
             it.found[damage.segment, damage.start] = damage
 
     reader = it.store.reader(damaged)

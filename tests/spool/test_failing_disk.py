@@ -301,7 +301,7 @@ def read_all(store: Store, disk: SimDisk) -> tuple[set[int], set[int]]:
             body = read.item.body
             (lost if isinstance(body, Gap) else given).update(range(read.item.seq, read.next))
     for damage in found:
-        store.log.report(damage)
+        store.log.notes.report(damage)
     assert lost == {seq for damage in found for seq in range(damage.first, damage.last + 1)}
     return given, lost
 

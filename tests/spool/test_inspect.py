@@ -17,7 +17,7 @@ from shipper.sinks.base import Gap
 from shipper.spool.browse import browse, cursor_of, start_of
 from shipper.spool.checks import UNKNOWN, Finding
 from shipper.spool.draft import EntryDraft
-from shipper.spool.files import snapshot_name
+from shipper.spool.files import segment_name, snapshot_name
 from shipper.spool.inspect import look
 from shipper.spool.repair import repair, to_repair
 from shipper.spool.store import Store
@@ -183,6 +183,20 @@ def test_what_a_repair_set_aside_is_kept() -> None:
         repair(damaged, MAX_BYTES, lambda _finding: None)
         kept = [damaged.contents(f"quarantine/{copy}") for copy in damaged.names("quarantine")]
         assert all(any(piece in copy for copy in kept) for piece in pieces), (name, at)
+
+
+def test_a_repair_removes_nothing_from_a_full_quarantine() -> None:
+    disk = _small(closed=True)
+    name, at = next(iter(_places(closed=True)))
+    damaged = _flipped(disk, name, at, 0xFF)
+    damaged.make_folder("quarantine")
+    for number in range(100, 104):
+        damaged.put(f"quarantine/{segment_name(number)}.64-100", bytes(MAX_BYTES))
+    before = set(damaged.names("quarantine"))
+    repair(damaged, MAX_BYTES, lambda _finding: None)
+    assert set(damaged.names("quarantine")) > before
+    Store(damaged, MAX_BYTES, 1 << 20, ["a"])
+    assert not set(damaged.names("quarantine")) > before, "a start keeps the newest"
 
 
 def test_a_damaged_snapshot_that_no_start_reads_is_set_aside() -> None:

@@ -45,7 +45,7 @@ class Life:
         """What a sink gets: numbers of frames, and gaps with their reason."""
 
         def damaged(damage: Damage) -> None:
-            if self.log.report(damage):
+            if self.log.notes.report(damage):
                 self.reported.append(damage)
 
         reader = self.store.reader(damaged)
