@@ -112,8 +112,8 @@ def _configured(path: Path) -> _Target:
         raise SpoolDenied(f"permission denied: {root}; call this as the user of the spool, or as root") from error
     except OSError as error:
         text = (
-            f"{path}: its data_dir {loaded.data_dir} holds no spool: nothing ran with it yet, or with another one (systemd "
-            "sets it where the config does not); then name that directory, as in /var/lib/shipper-agent"
+            f"{path}: its data_dir {loaded.data_dir} holds no spool: nothing ran with it yet, or with another one "
+            "(systemd sets it where the config does not); then name that directory, as in /var/lib/shipper-agent"
         )
         raise ConfigError([text]) from error
     return _Target(loaded.data_dir, root, int(loaded.spool.max_bytes), frozenset(loaded.sinks))
