@@ -433,10 +433,11 @@ def test_a_lost_cursor_is_taken_from_the_snapshot() -> None:
     assert Life(disk).read() == [3]
 
 
-def test_a_lost_cursor_that_no_snapshot_holds_starts_at_the_oldest_segment() -> None:
+@pytest.mark.parametrize("left", [b"\1" * 1024, bytes(1024), b""], ids=["damaged", "zero", "empty"])
+def test_a_lost_cursor_that_no_snapshot_holds_starts_at_the_oldest_segment(left: bytes) -> None:
     disk = SimDisk()
     three_segments(disk)
-    disk.put("cursors/b", b"\1" * 1024)
+    disk.put("cursors/b", left)
     assert Life(disk, ["a", "b"]).read("b") == [1, 2, 3, 4, 5, 6]
 
 
