@@ -10,6 +10,8 @@ import pytest
 from support.network import ADDRESSES, Cable
 from support.processes import Node, records, wait_for
 
+from shipper.sinks.grpc import GrpcSink
+
 SOON = 30.0
 """Seconds after which shipping must go on once the network is there again; it takes about five."""
 
@@ -104,6 +106,7 @@ def test_a_cable_that_is_unplugged(site: Site, seconds: int) -> None:
     """The deadline for acknowledgements is 15 s: beyond it the agent has given the connection up."""
     site.cable.unplug()
     site.nothing_arrives(seconds)
+    assert ("cannot deliver" in site.agent.output()) == (seconds > GrpcSink.ack_deadline), site.agent.output()
     site.cable.plug()
     site.arrives_again()
     site.close()
