@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 
 from shipper.batch import Record
-from shipper.chain.expression import Condition
+
+if TYPE_CHECKING:
+    from shipper.chain.expression import Condition  # few processors have a ``where``
 
 OnError: TypeAlias = Literal["keep", "dead_letter", "drop"]
 _NO_LABELS: Mapping[str, Any] = MappingProxyType({})
@@ -104,7 +106,7 @@ class Processor(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=T
         return labels
 
     @property
-    def condition(self) -> Condition | None:
+    def condition(self) -> "Condition | None":
         """The compiled ``where``."""
         condition: Condition | None = self.__dict__.get("_condition")
         return condition

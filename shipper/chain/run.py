@@ -10,16 +10,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from shipper.batch import Batch, Payload, Record
 from shipper.chain.decode import raw_record
-from shipper.chain.expression import Condition
 from shipper.chain.isolate import Fail, Outcome, run_batch, run_each, run_where, settle
 from shipper.chain.work import Work, unreadable
 from shipper.errors import ConfigError, FrameError
 from shipper.log import get_logger
 from shipper.processor import Processor
+
+if TYPE_CHECKING:
+    from shipper.chain.expression import Condition
 
 log = get_logger("chain")
 
@@ -129,7 +131,9 @@ class _Step:
         self._condition: Condition | None = None
         try:
             if processor.where is not None:
-                self._condition = processor.__dict__["_condition"] = Condition.parse(processor.where)
+                from shipper.chain import expression  # what few chains need
+
+                self._condition = processor.__dict__["_condition"] = expression.Condition.parse(processor.where)
             processor.setup()
             self._constants = None if processor.where is not None else processor.constants()
         except Exception as error:
