@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from shipper import lean
 from shipper.admin import Admin
 from shipper.config import Config
 from shipper.control import Control
@@ -36,6 +37,8 @@ _BUDGET: Final = 4 * 1024 * 1024
 _WORKERS: Final = 2
 _SETTLE: Final = 20
 """Tenths of a second that the start-up line waits for the sinks to connect."""
+_STARTED: Final = 10.0
+"""Seconds after which what only the start needed is given back."""
 _RESTART: Final = Backoff()
 log = get_logger("shipper")
 
@@ -159,6 +162,7 @@ class Pipeline:
         sources = self.sources.start()
         others = [
             asyncio.create_task(self._greet()),
+            asyncio.create_task(_forget_start()),
             asyncio.create_task(self.readiness.run()),
             asyncio.create_task(self.pace.run()),
             asyncio.create_task(self.manager.run(self.readiness.alive, partial(headline, self))),
@@ -262,6 +266,11 @@ class Pipeline:
             line = f"{source.describe()} → {sinks}"
             log.info(line, source=name)
         self.manager.ready()
+
+
+async def _forget_start() -> None:
+    await asyncio.sleep(_STARTED)
+    lean.forget_start()
 
 
 async def _cancel(tasks: Sequence["asyncio.Future[Any]"]) -> None:
