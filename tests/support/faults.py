@@ -1,6 +1,9 @@
 """Errors of the disk, injected by strace at the system calls of a real process; and what it did, call by call."""
 
+import contextlib
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -8,6 +11,9 @@ from typing import Final, NamedTuple
 from support.processes import wait_for
 
 WRITES: Final = "pwritev,pwritev2"
+_ALLOW: Final = "import ctypes, os, sys; ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1))"
+ATTACHABLE: Final = [sys.executable, "-c", f"{_ALLOW}; os.execv(sys.argv[1], sys.argv[1:])"]
+"""What a command is started with so that any process of its user may trace it (PR_SET_PTRACER); root may anyhow."""
 _CALLS: Final = f"{WRITES},pwrite64,pread64,fdatasync,fsync,fallocate,ftruncate"
 _LINE: Final = re.compile(r"(\w+)\(\d+<(.*?)>(.*)\) += (-?\d+)(.*)")
 
@@ -90,3 +96,22 @@ class Faults:
                 data[call.offset : end] = bytes(max(0, end - call.offset))
             Path(path).write_bytes(data)
         return zeroed
+
+
+@contextlib.contextmanager
+def unreadable(pid: int, path: Path) -> Iterator[None]:
+    """While this lasts, a process that runs (``ATTACHABLE``) gets EIO for whatever it reads of one file."""
+    fault = ["-e", "trace=pread64", "-e", "inject=pread64:error=EIO", "-P", str(path)]
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", *fault, "-p", str(pid)])
+    try:
+        wait_for(lambda: tracer.poll() is not None or _is_traced(pid), "strace to attach")
+        assert tracer.poll() is None, "strace may attach"
+        yield
+    finally:
+        tracer.terminate()  # it lets go of the process
+        tracer.wait()
+
+
+def _is_traced(pid: int) -> bool:
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return not any("TracerPid:\t0\n" in (thread / "status").read_text() for thread in threads)
