@@ -37,7 +37,7 @@ _BUDGET: Final = 4 * 1024 * 1024
 _WORKERS: Final = 2
 _SETTLE: Final = 20
 """Tenths of a second that the start-up line waits for the sinks to connect."""
-_STARTED: Final = 10.0
+_STARTED: Final = 2.0
 """Seconds after which what only the start needed is given back."""
 _RESTART: Final = Backoff()
 log = get_logger("shipper")
