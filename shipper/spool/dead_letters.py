@@ -23,7 +23,7 @@ import msgspec
 from shipper.batch import DeadLetter
 from shipper.errors import FutureFormat, SpoolFailed
 from shipper.spool.body import Position
-from shipper.spool.disk import Disk, File
+from shipper.spool.disk import Disk, File, read_again
 from shipper.spool.files import quarantine
 from shipper.spool.frame import crc32c, extend_crc32c
 
@@ -213,7 +213,7 @@ def stream_of(disk: Disk, path: str) -> bytes | None:
     """
     try:
         file = disk.open(path)
-        head = file.read(HEADER_SIZE, 0)
+        head = read_again(file, HEADER_SIZE, 0)
         file.close()
     except SpoolFailed:
         return None

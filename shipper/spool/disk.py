@@ -274,9 +274,17 @@ class RealDisk:
         return Space(found.f_frsize * found.f_blocks, found.f_frsize * found.f_bavail)
 
 
+def read_again(file: File, size: int, offset: int) -> bytes:
+    """``File.read``, three times at most. :raises SpoolFailed: the third time."""
+    for _ in range(TRIES - 1):
+        with contextlib.suppress(SpoolFailed):
+            return file.read(size, offset)
+    return file.read(size, offset)
+
+
 def _refusal(doing: str, error: OSError) -> SpoolFailed:
     if error.errno in _FULL:
-        return DiskFull(f"{doing}: {error.strerror}; it goes on by itself once there is room")
+        return DiskFull(f"{doing}: {error.strerror}")
     return SpoolFailed(f"{doing}: {error.strerror}; check the disk")
 
 

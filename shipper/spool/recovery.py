@@ -17,7 +17,7 @@ from typing import Final
 from shipper.errors import SpoolError, SpoolFailed
 from shipper.spool.body import BEFORE_ALL, CursorValue, Lost, Position
 from shipper.spool.cursor import Cursor
-from shipper.spool.disk import Disk
+from shipper.spool.disk import Disk, read_again
 from shipper.spool.files import (
     QUARANTINE,
     Damage,
@@ -98,7 +98,7 @@ def read_header(disk: Disk, number: int, found: Recovered) -> bool:
     try:
         size = disk.size(name)
         file = disk.open(name)
-        header = SegmentHeader.decode(file.read(HEADER_SIZE, 0), name)
+        header = SegmentHeader.decode(read_again(file, HEADER_SIZE, 0), name)
         file.close()
     except SpoolError:
         return False

@@ -20,7 +20,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from shipper.errors import DiskFull, FutureFormat, SpoolFailed
-from shipper.spool.disk import TRIES, Disk, File
+from shipper.spool.disk import TRIES, Disk, File, read_again
 from shipper.spool.frame import crc32c
 
 _MAGIC: Final = b"SHPC"
@@ -95,7 +95,7 @@ class Slots(Generic[T]):
             return
         self.exists = True
         try:
-            data = self._file.read(2 * SLOT, 0)
+            data = read_again(self._file, 2 * SLOT, 0)
         except SpoolFailed:
             self.damaged = True
             self.close()

@@ -22,7 +22,7 @@ from shipper.spool.dropping import held_back
 from shipper.spool.files import Damage
 from shipper.spool.log import NOTHING
 from shipper.spool.reader import Reader
-from shipper.spool.store import Store
+from shipper.spool.store import Store, open_store
 from shipper.spool.subscription import Subscription
 from shipper.spool.upkeep import Upkeep
 from shipper.spool.writer import Answers, Writer
@@ -35,6 +35,10 @@ log = get_logger("spool")
 def _warn(error: SpoolFailed) -> None:
     text = "the disk refused a write: what nobody was told about is written again, in a new segment"
     log.warning(text, error=str(error))
+
+
+def _begin_again(error: SpoolFailed) -> None:
+    log.warning("the disk refused: the opening of the spool begins again", error=str(error))
 
 
 class Spool:
@@ -61,7 +65,9 @@ class Spool:
         self._disk = RealDisk(root)
         self._disk.lock()
         try:
-            self._store = Store(self._disk, max_bytes, dead_letter_bytes, sinks, min_free, limits)
+            self._store = open_store(
+                lambda: Store(self._disk, max_bytes, dead_letter_bytes, sinks, min_free, limits), _begin_again
+            )
         except BaseException:
             self._disk.unlock()
             raise

@@ -118,3 +118,25 @@ class Store:
         """Give the descriptors back without writing anything."""
         self.log.abandon()
         self.dead.close()
+
+
+def open_store(make: Callable[[], Store], refused: Callable[[SpoolFailed], None]) -> Store:
+    """Open a store; where the disk refuses begin again as the next process would, three times in a row at most.
+
+    ``refused`` is told what the disk said.
+
+    :raises DiskFull: there is not even room for the few KiB that an opening needs.
+    :raises SpoolFailed: the third time.
+    """
+    attempt = 1
+    while True:
+        try:
+            return make()
+        except DiskFull as error:
+            text = f"{error}: not even the few KiB that a start needs are free; free some space and start again"
+            raise DiskFull(f"{text} (systemd and Kubernetes do by themselves)") from error
+        except SpoolFailed as error:
+            if attempt == TRIES:
+                raise
+            refused(error)
+        attempt += 1

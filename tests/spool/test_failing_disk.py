@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from support.simdisk import SimDisk
 from support.spool_model import Oracle, frame_of, letter_of, letters_on
 
-from shipper.errors import SpoolError, SpoolFailed
+from shipper.errors import DiskFull, SpoolError, SpoolFailed
 from shipper.sinks.base import Gap
 from shipper.spool.body import CursorValue
 from shipper.spool.draft import EntryDraft
 from shipper.spool.files import QUARANTINE, Damage, segment_name
 from shipper.spool.log import Outcome
 from shipper.spool.reader import Reader, Recent
-from shipper.spool.store import Store
+from shipper.spool.store import Store, open_store
 
 MAX_BYTES = 2 * 1024 * 1024
 WRITES = ("create", "write", "sync", "sync_folder")
@@ -227,6 +227,56 @@ def test_a_new_spool_on_a_full_disk_waits_for_room() -> None:
     oracle = Oracle(store.log.stream)
     commit(store, oracle, drafts_of(2))
     check(store, oracle)
+
+
+@pytest.mark.parametrize("capacity", [0, 1_000])
+def test_a_start_without_room_for_its_identity_says_what_to_do(capacity: int) -> None:
+    disk = SimDisk()
+    disk.capacity = capacity
+    with pytest.raises(DiskFull, match="free some space and start again"):
+        open_store(lambda: open_on(disk), no_refusal)
+    disk.capacity = 1 << 20
+    store = open_on(disk)
+    assert commit(store, Oracle(store.log.stream), drafts_of(1)) == [1, 2, 3]
+
+
+def no_refusal(error: SpoolFailed) -> None:
+    raise AssertionError(f"for room an opening does not try again: {error}")
+
+
+@pytest.mark.parametrize("kind", ["create", "write", "sync", "sync_folder", "truncate"])
+def test_an_opening_survives_every_single_refusal(kind: str) -> None:
+    before = SimDisk()
+    store = open_on(before)
+    oracle = Oracle(store.log.stream)
+    commit(store, oracle, [*drafts_of(1), EntryDraft(dead_letters=[letter_of(7)])])
+    before.kill()
+    said: list[SpoolFailed] = []
+    place, refused = 0, True
+    while refused:
+        disk = before.copy()
+        said.clear()
+        disk.faults[kind] = [*[""] * place, "EIO"]
+        check(open_store(lambda disk=disk: open_on(disk), said.append), oracle)  # type: ignore[misc]
+        assert len(said) <= 1
+        refused = not disk.failing
+        place += 1
+    assert place > 1
+    disk = before.copy()
+    disk.faults["sync_folder"] = ["EIO"] * 20
+    with pytest.raises(SpoolFailed):
+        open_store(lambda: open_on(disk), said.append)
+
+
+def test_a_header_that_can_be_read_the_third_time_is_not_set_aside() -> None:
+    disk = SimDisk()
+    store = open_on(disk)
+    oracle = Oracle(store.log.stream)
+    commit(store, oracle, drafts_of(1))
+    disk.kill()
+    disk.faults["read"] = ["EIO", "EIO"]
+    check(open_on(disk), oracle)
+    assert disk.names(QUARANTINE) == []
 
 
 def test_no_segment_half_made_is_left_behind_by_a_full_disk() -> None:

@@ -153,6 +153,8 @@ class SimFile:
             offset < (page + 1) * PAGE and page * PAGE < offset + size for page in pages
         ):
             raise SpoolFailed(f"cannot read {self.name} at {offset}: Input/output error; check the disk")
+        if fault := self._disk.fault("read"):
+            raise self._disk.refusal("read", self.name, fault)
         data = bytes(self._inode.seen[offset : offset + size])
         self._disk.counts["read"] += 1
         self._disk.bytes_read += len(data)
@@ -196,8 +198,8 @@ class SimDisk:
         self.fail_at = 0
         """From this step on everything fails; 0: never."""
         self.faults: dict[str, list[str]] = {}
-        """By kind of operation (create, write, sync, truncate, sync_folder): what the next ones give: "EIO", "ENOSPC",
-        or "" for nothing."""
+        """By kind of operation (create, write, read, sync, truncate, sync_folder): what the next ones give: "EIO",
+        "ENOSPC", or "" for nothing."""
         self.refused = 0
         """The step that was refused last."""
         self.dice = random.Random(0)
