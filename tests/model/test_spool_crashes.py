@@ -12,8 +12,10 @@ from support.spool_machine import BIG, SINKS, UPSTREAMS, Cut, DraftPlan, SpoolMa
 from support.spool_model import frame_of, letter_of
 
 from shipper.spool.dead_letters import FOLDER as DEAD_LETTERS
+from shipper.spool.dead_letters import is_file, letters
 from shipper.spool.draft import EntryDraft
 from shipper.spool.files import QUARANTINE, segment_name
+from shipper.spool.repair import repair, to_repair
 from shipper.spool.store import Store
 
 _Way = tuple[bool, Survival, Survival]
@@ -141,5 +143,45 @@ def test_the_bytes_that_an_open_cuts_off_are_kept_whatever_step_it_ends_at() -> 
             Store(disk, 2 * 1024 * 1024, 1 << 20, ["a"])
             for name, end in places.items():
                 assert kept(disk, name, end)
+        step += 1
+    assert step > 20
+
+
+def test_the_letters_around_a_damaged_one_are_kept_whatever_step_a_repair_ends_at() -> None:
+    disk = SimDisk()
+    store = Store(disk, 2 * 1024 * 1024, 1 << 20, ["a"])
+    for number in range(3):
+        store.commit([EntryDraft(dead_letters=[letter_of(number)])])
+    store.close()
+    name = f"{DEAD_LETTERS}/{disk.names(DEAD_LETTERS)[0]}"
+    data = bytearray(disk.contents(name))
+    (_, start, end) = list(letters(bytes(data)))[1]
+    data[end - 1] ^= 0xFF
+    disk.put(name, bytes(data))
+    damaged = bytes(data[start:end])
+
+    def kept(disk: SimDisk) -> list[str]:
+        (only,) = [it for it in disk.names(DEAD_LETTERS) if is_file(it)]
+        contents = disk.contents(f"{DEAD_LETTERS}/{only}")
+        copies = [disk.contents(f"{QUARANTINE}/{copy}") for copy in disk.names(QUARANTINE)]
+        assert damaged in contents or any(damaged in copy for copy in copies)
+        return [stored.letter.error for stored, _, _ in letters(contents)]
+
+    image, step, crashed = disk, 1, True
+    while crashed:
+        for way in (("none", "none"), ("none", "all"), ("all", "none"), ("all", "all"), ("some", "some")):
+            disk = image.copy()
+            disk.crash_at = disk.steps + step
+            try:
+                repair(disk, 2 * 1024 * 1024, lambda _finding: None)
+                crashed = False
+            except Crash:
+                crashed = True
+            disk = disk.power_cut(*way, random.Random(step))
+            assert kept(disk) == ["0", "2"]
+            if not crashed:
+                assert not to_repair(disk), "what a repair did outlasts a power cut"
+            repair(disk, 2 * 1024 * 1024, lambda _finding: None)
+            assert kept(disk) == ["0", "2"]
         step += 1
     assert step > 20
