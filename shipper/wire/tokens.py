@@ -13,6 +13,7 @@ import fcntl
 import os
 import re
 import secrets
+import stat
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -168,7 +169,9 @@ def _editing(path: Path) -> Iterator[_File]:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Durably, all or nothing. The owner of the file stays who it was: root edits what the collector's user reads."""
+    """Durably, all or nothing. Owner, group and mode stay what they were: root edits what the collector's user reads,
+    be it through the group. A new file is for its user alone.
+    """
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -177,6 +180,7 @@ def _replace(path: Path, data: bytes) -> None:
             before = path.stat()
             if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
                 os.fchown(descriptor, before.st_uid, before.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(before.st_mode))  # after the owner: a change of owner may clear bits
         with open(descriptor, "wb", closefd=False) as file:
             file.write(data)
         os.fsync(descriptor)

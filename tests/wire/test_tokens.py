@@ -59,6 +59,19 @@ def test_a_token_is_good_until_it_is_forgotten(path: Path) -> None:
     assert [token.principal for token in read(path)] == ["bank"]
 
 
+def test_owner_group_and_mode_of_the_file_stay_what_they_were(path: Path) -> None:
+    """A collector that reads the file through its group, ``root:shipper-collector 0640``, goes on reading it."""
+    add(path, "shop", "d")
+    group = 4711 if os.geteuid() == 0 else os.getgroups()[-1]
+    os.chown(path, -1, group)
+    for mode in (0o640, 0o600, 0o644):
+        path.chmod(mode)
+        for edit in (lambda: add(path, "bank", "d"), lambda: forget(path, "bank")):
+            edit()
+            found = path.stat()
+            assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (mode, os.geteuid(), group)
+
+
 def test_two_who_add_at_once_lose_nothing(path: Path) -> None:
     made = [threading.Thread(target=add, args=(path, f"p{number}", "d")) for number in range(16)]
     for thread in made:
