@@ -177,9 +177,12 @@ class GrpcSource(Source):
         reader = self._unfinished.enter(context.peer())
         visitor: Visitor | None = None
         session: Session | None = None
+        who: dict[str, str] = {}
         try:
             visitor = self._gate.enter(context.peer(), cast(Any, context.invocation_metadata() or ()))
+            who["principal"] = visitor.principal
             hello = await self._hello(context, reader)
+            who["stream"] = hello.stream.hex()
             await self._gate.claim(visitor, hello.stream)
             session = await self._open(hello, handler, voice)
             self._visitors[handler] = visitor, session
@@ -207,7 +210,7 @@ class GrpcSource(Source):
                 self._gate.leave(visitor)
             if session is not None:
                 session.close()
-        await self._refuse(refusal, voice, context)
+        await self._refuse(refusal, voice, context, who)
 
     def _cut(self, peer: str, why: str) -> None:
         self._meter.refused("UNFINISHED")
@@ -270,11 +273,11 @@ class GrpcSource(Source):
         await session.drained()
         await session.delivered()
 
-    async def _refuse(self, refusal: Refusal, voice: Voice, context: Context) -> None:
+    async def _refuse(self, refusal: Refusal, voice: Voice, context: Context, who: dict[str, str]) -> None:
         """Tell the sender why, and the log; ends the call."""
         self._meter.refused(refusal.name)
         if refusal.reason != pb.Refused.STOPPING:
-            log_refused(context.peer(), refusal.name, str(refusal))
+            log_refused(context.peer(), refusal.name, str(refusal), **who)
         with suppress(TimeoutError):  # a sender that reads nothing learns it from the status, if at all
             async with asyncio.timeout(_LAST_WORD):
                 await voice.say(pb.ShipResponse(refused=pb.Refused(reason=refusal.reason, text=str(refusal))))

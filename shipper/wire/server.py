@@ -1,7 +1,9 @@
 """What the source needs of gRPC and does not have to know: reading, writing, ending a call; strangers; the port."""
 
 import asyncio
+import re
 import socket
+from binascii import crc32
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
@@ -18,13 +20,25 @@ log = get_logger("grpc")
 
 LOG_EVERY: Final = 60.0
 """Seconds between two log lines about one peer."""
+_SENDERS: Final = 16
+"""Lines within that time about one host and kind of refusal, at most."""
+_VARIES: Final = re.compile(r"\b[0-9a-f]*[0-9][0-9a-f]*\b")
+"""Numbers and ids: not what makes two refusals of different kinds."""
 Context: TypeAlias = "aio.ServicerContext[bytes, pb.ShipResponse]"
 
 
-def log_refused(peer: str, reason: str, why: str) -> None:
-    """Say that a connection was refused, and why; once a minute for one host, whatever port it comes from."""
-    host = peer.rpartition(":")[0]
-    log.warning("a connection was refused", every=LOG_EVERY, key=host, peer=peer, reason=reason, why=why)
+def log_refused(peer: str, reason: str, why: str, **who: str) -> None:
+    """Say that a connection was refused, and why; ``who`` is what is known of the sender (empty: it is not), and goes
+    with the line.
+
+    One line a minute for one host, whatever port it comes from, and one kind of refusal of one sender: many may come
+    from one address. A sender can make up numbers and its stream's id: all of them together make ``_SENDERS`` lines.
+    """
+    host, kind = peer.rpartition(":")[0], _VARIES.sub("", why)
+    sender = crc32(" ".join(who.values()).encode()) % _SENDERS
+    known = {name: value for name, value in who.items() if value}
+    fields: dict[str, Any] = {"peer": peer, "reason": reason, "why": why, **known}
+    log.warning("a connection was refused", every=LOG_EVERY, key=(host, reason, kind, sender), **fields)
 
 
 class Voice:

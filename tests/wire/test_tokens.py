@@ -14,6 +14,7 @@ from support.wire import STREAM, MemoryIntake, RawSender, collector, frame, unti
 
 from shipper import log
 from shipper.v1 import ingest_pb2 as pb
+from shipper.wire.server import log_refused
 from shipper.wire.tokens import Tokens, TokensError, add, digest_of, forget, read
 
 OTHER = b"o" * 16
@@ -137,6 +138,33 @@ async def test_a_stream_belongs_to_whose_token_first_used_it_also_after_a_restar
                 assert refused.text == f"stream {STREAM.hex()} belongs to shop, and the token to bank"
     assert intake.state == {f"owner/{STREAM.hex()}": b"shop", f"owner/{OTHER.hex()}": b"shop"}
     assert lines.getvalue().count("belongs to shop, and the token to bank") == 1
+
+
+async def test_every_kind_of_refusal_behind_one_address_shows_once_a_minute(path: Path, lines: io.StringIO) -> None:
+    shop, bank, site = (add(path, name, "d") for name in ("shop", "bank", "site-7"))
+    async with collector(MemoryIntake(), config={"tokens": path}) as source:
+        async with RawSender(source.port, shop) as sender:
+            await sender.hello()
+        for token in ("", "shp_wrong", bank, site) * 2:
+            async with RawSender(source.port, token) as sender:
+                if token in (bank, site):
+                    await sender.send(pb.ShipRequest(hello=_hello()))
+                await sender.refused()
+    said = [json.loads(line) for line in lines.getvalue().splitlines()]
+    refused = [line for line in said if line["msg"] == "a connection was refused"]
+    assert [(line["reason"], line.get("principal"), line.get("stream")) for line in refused] == [
+        ("UNAUTHENTICATED", None, None),
+        ("UNAUTHENTICATED", None, None),
+        ("UNAUTHENTICATED", "bank", STREAM.hex()),
+        ("UNAUTHENTICATED", "site-7", STREAM.hex()),
+    ]
+
+
+def test_one_host_writes_few_lines_a_minute_however_many_streams_it_makes_up(lines: io.StringIO) -> None:
+    for number in range(1000):
+        stream = number.to_bytes(16, "big").hex()
+        log_refused(f"ipv4:10.0.0.7:{number}", "DIVERGED", f"frame {number} of {stream} is another", stream=stream)
+    assert 2 <= len(lines.getvalue().splitlines()) <= 16
 
 
 async def test_no_welcome_before_the_owner_is_durable(path: Path) -> None:
