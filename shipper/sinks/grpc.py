@@ -7,6 +7,7 @@ collector it is made to, and the way back to the preferred one.
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import ClassVar, Final
 
 from shipper.errors import SinkError, SinkUnavailable, StreamDisowned
@@ -40,6 +41,8 @@ class GrpcSink(Sink):
     """Encrypt, and make sure that it is the right collector. Files that change are read again at the next connect."""
     token: str = ""
     """What proves to the collector who this is, from ``shipper tokens add``: ``${file:/etc/shipper/token}``."""
+    token_file: Path | None = None
+    """Instead of ``token``: the file that holds it. It is read again at each connect."""
 
     exactly_once: ClassVar[bool] = True
     connect_timeout: ClassVar[float] = 10.0
@@ -53,14 +56,14 @@ class GrpcSink(Sink):
     shippers do not come back at once."""
 
     def setup(self) -> None:
-        """:raises ValueError: there is no address, one is wrong or there twice, or a file of ``tls`` is of no use."""
+        """:raises ValueError: there is no address, one is wrong or there twice, or a file is of no use."""
         if not self.addresses:
             raise ValueError("addresses: name at least one collector, as in [collector:7420]")
         for address in self.addresses:
             split_address(address)
             if self.addresses.count(address) > 1:
                 raise ValueError(f"addresses: {address} is named twice")
-        self._door = Door(self.tls, self.token)
+        self._door = Door(self.tls, self.token, self.token_file)
         self._connection: Connection | None = None
         self._address = ""
         self._order = Order()
@@ -75,8 +78,9 @@ class GrpcSink(Sink):
         """See ``Sink``."""
         certificates = self._door.certificates
         found = [("tls", text) for text in certificates.cautions()] if certificates is not None else []
-        if self.token and self.tls is None:
-            found.append(("token", "is sent without TLS: whoever reads the network on the way can use it"))
+        if (self.token or self.token_file) and self.tls is None:
+            name = "token" if self.token else "token_file"
+            found.append((name, "is sent without TLS: whoever reads the network on the way can use it"))
         return found
 
     async def connect(self, outlet: Outlet) -> int:

@@ -92,7 +92,7 @@ class Connection:
         # Messages travel as bytes here: frames are encoded by hand (window.py), and what cannot be decoded is an error
         # of ours, not a traceback in gRPC's log.
         method: aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(METHOD)
-        self._call = method(metadata=self._door.metadata)
+        self._call = method(metadata=self._door.metadata())
         with suppress(*_BROKEN):  # the reason comes with the read
             await self._call.write(pb.ShipRequest(hello=hello).SerializeToString())
         response = await self._read()

@@ -76,7 +76,7 @@ class Gate:
         if self._tokens is not None:
             token = _bearer(metadata)
             if not token:
-                raise _unauthenticated("no token came with the connection: set 'token' in the sender's sink")
+                raise _unauthenticated("no token came with the connection: set 'token_file' in the sender's sink")
             digest = digest_of(token)
             principal = self._tokens.principal(digest)
             if principal is None:
