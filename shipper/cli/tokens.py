@@ -42,7 +42,7 @@ def execute(args: argparse.Namespace) -> int:
 
     if args.action == "add":
         token = tokens.add(args.file, args.name, f"{datetime.now(UTC):%Y-%m-%d}")
-        sys.stderr.write(f"a token for {args.name}; it is shown this once, give it to the sender's 'token_file' or 'token' setting:\n")
+        sys.stderr.write(f"a token for {args.name}; it is shown this once, put it into the sender's 'token_file':\n")
         sys.stdout.write(f"{token}\n")
     elif args.action == "forget":
         for gone in tokens.forget(args.file, args.name):
