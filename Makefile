@@ -4,8 +4,17 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/complete
 
+# Most tests wait for something, so one process more than there are cores.
+PROCESSES ?= $(shell expr $$(nproc) + 1)
+
+# Rows of the fault campaign, or mutants, side by side.
+JOBS ?= 1
+
+# For each target of the fuzzing.
+SECONDS ?= 30
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint generate clean
+.PHONY: help demo test torture mutants fuzz bench lint generate clean
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
@@ -14,7 +23,16 @@ demo: $(STAMP) ## a collector and an agent through an outage, half a minute
 	@$(BIN)/shipper demo
 
 test: $(STAMP) ## all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=loadfile
+
+torture: $(STAMP) ## every fault of tests/faults in its long form, hours; ROWS="--only WORD --seed N" for a part
+	@PYTHONPATH=tests $(BIN)/python -m faults --long --jobs $(JOBS) --report docs/reliability $(ROWS)
+
+mutants: $(STAMP) ## breaks each promise once: does a test notice?, an hour; ONLY=WORD for some
+	@PYTHONPATH=tests $(BIN)/python -m mutants --jobs $(JOBS) --only "$(ONLY)"
+
+fuzz: $(STAMP) ## hostile inputs for every parser, SECONDS=30 each, some 25 minutes; ONLY=WORD for some
+	@PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(SECONDS) --only "$(ONLY)"
 
 bench: $(STAMP) ## the workloads of benchmarks/README.md, about 40 minutes
 	@$(BIN)/python -m benchmarks

@@ -9,19 +9,73 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from benchmarks import append, backlog, fanin, idle, latency, many, outage, report, rsyslog, steady, throughput
+from benchmarks import (
+    append,
+    backlog,
+    fanin,
+    idle,
+    kafka,
+    latency,
+    ledger,
+    many,
+    outage,
+    report,
+    rsyslog,
+    steady,
+    throughput,
+    workers,
+)
 from benchmarks.processes import BenchError, Cores
 from benchmarks.profile import profile
 from benchmarks.report import Row
-from benchmarks.throughput import Workload
 
 _HERE: Final = Path(__file__).parent
-_CHAINS: Final = {"1": throughput.raw, "3": throughput.changed, "4": throughput.access}
-_LONG_LINES: Final = {"1": 5_000_000, "3": 2_500_000, "4": 2_500_000}
+_CHAINS: Final = {
+    "1": throughput.raw,
+    "2": throughput.added,
+    "3": throughput.changed,
+    "4": throughput.access,
+    "5": throughput.errors,
+    "6": throughput.joined,
+    "6r": throughput.redacted,
+}
+_LONG_LINES: Final = {
+    "1": 5_000_000,
+    "2": 5_000_000,
+    "3": 2_500_000,
+    "4": 2_500_000,
+    "5": 5_000_000,
+    "6": 600_000,
+    "6r": 5_000_000,
+}
 _QUICK_LINES: Final = 500_000
+_WORKERS_LINES: Final = 1_500_000
+_QUICK_EVENTS: Final = 100_000
+_KAFKA_LINES: Final = 2_500_000
+_MODES: Final = {"14": "at least once", "14x": "exactly once"}
 _OUTAGES: Final = {"quick": (20, 50_000), "long": (300, 20_000), "full": (1800, 10_000)}
 """Seconds, and live lines a second."""
-_ALL: Final = ["1", "3", "4", "7", "8", "9", "10", "11", "12", "13", "15", "rsyslog"]
+_ALL: Final = [
+    "1",
+    "2",
+    "3",
+    "4",
+    "5",
+    "6",
+    "6r",
+    "7",
+    "8",
+    "9",
+    "10",
+    "11",
+    "12",
+    "13",
+    "14",
+    "15",
+    "L",
+    "W",
+    "rsyslog",
+]
 
 
 def main() -> int:
@@ -31,11 +85,13 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     cores = Cores.choose()
     os.sched_setaffinity(0, {cores.other})
-    lines = dict.fromkeys(_CHAINS, _QUICK_LINES) if args.quick else _LONG_LINES
+    lines = dict.fromkeys(_CHAINS, _QUICK_LINES) | {"6": _QUICK_EVENTS} if args.quick else _LONG_LINES
     about = report.surroundings()
     name = f"{'quick-' if args.quick else ''}{datetime.now(UTC):%Y%m%dT%H%M%S}"
     if args.profile:
-        return _profile(_CHAINS[args.profile](lines[args.profile]), folder, cores, args.results / f"{name}-profile.txt")
+        return _profile(
+            _profiles(lines, folder, cores)[args.profile], args.profile, args.results / f"{name}-profile.txt"
+        )
     rows: list[Row] = []
     failed = False
     for number, measure in _workloads(args, lines, folder, cores).items():
@@ -54,14 +110,21 @@ def main() -> int:
     return int(failed or any(row.verdict == "WRONG" for row in rows))
 
 
-def _profile(workload: Workload, folder: Path, cores: Cores, result: Path) -> int:
+def _profiles(lines: dict[str, int], folder: Path, cores: Cores) -> dict[str, Callable[[], str]]:
+    """What can be profiled, by number."""
+    made = {number: partial(profile, chain(lines[number]), folder, cores) for number, chain in _CHAINS.items()}
+    kafka_lines = min(lines["1"], _KAFKA_LINES)
+    return {**made, **{name: partial(kafka.profile, mode, kafka_lines, folder, cores) for name, mode in _MODES.items()}}
+
+
+def _profile(sampled: Callable[[], str], number: str, result: Path) -> int:
     try:
-        text = profile(workload, folder, cores)
+        text = sampled()
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
     result.parent.mkdir(parents=True, exist_ok=True)
-    result.write_text(f"workload {workload.number}: {text}\n")
+    result.write_text(f"workload {number}: {text}\n")
     print(text, result, sep="\n\n")
     return 0
 
@@ -76,7 +139,7 @@ def _workloads(
         for number, chain in _CHAINS.items()
     }
     known["7"] = partial(steady.measure, 8 if quick else 60, folder, cores)
-    known["8"] = partial(idle.measure, 5 if quick else 30, folder, cores)
+    known["8"] = partial(idle.measure, 5 if quick else 120, folder, cores)
     known["9"] = partial(latency.measure, 5 if quick else 60, folder, cores)
     known["10"] = partial(backlog.measure, 1 if quick else 10, folder, cores)
     known["11"] = partial(append.measure, 300 if quick else 2000, folder, cores)
@@ -84,9 +147,24 @@ def _workloads(
     known["13"] = partial(
         outage.measure, *_OUTAGES["full" if args.full else "quick" if quick else "long"], folder, cores
     )
+    known["14"] = partial(kafka.measure, _QUICK_LINES if quick else _KAFKA_LINES, 1 if quick else 3, folder, cores)
     known["15"] = partial(many.measure, _QUICK_LINES if quick else _LONG_LINES["1"], 1 if quick else 3, folder, cores)
+    known["L"] = partial(
+        ledger.measure,
+        3 if quick else 5,
+        4 if quick else 8,
+        _QUICK_LINES if quick else _LONG_LINES["3"],
+        folder,
+        cores,
+    )
+    known["W"] = partial(_workers, _QUICK_LINES if quick else _WORKERS_LINES, 1 if quick else 5, folder, cores)
     known["rsyslog"] = partial(rsyslog.measure, 200_000 if quick else 1_000_000, 5 if quick else 30, folder, cores)
     return {number: known[number] for number in args.only or known}
+
+
+def _workers(lines: int, pairs: int, folder: Path, cores: Cores) -> list[Row]:
+    chains = (throughput.changed, throughput.access)
+    return [row for chain in chains for row in workers.measure(chain(lines), pairs, folder, cores)]
 
 
 def _arguments() -> argparse.Namespace:
@@ -102,7 +180,9 @@ def _arguments() -> argparse.Namespace:
         metavar="N",
         help=f"only these workloads: {' '.join(_ALL)}",
     )
-    parser.add_argument("--profile", choices=sorted(_CHAINS), help="no figures: where the agent's CPU time goes")
+    parser.add_argument(
+        "--profile", choices=sorted([*_CHAINS, *_MODES]), help="no figures: where the agent's CPU time goes"
+    )
     parser.add_argument("--dir", type=Path, default=_HERE / "work", help="where to work: on the disk to be measured")
     parser.add_argument("--results", type=Path, default=_HERE / "results", help="where to write the results")
     return parser.parse_args()

@@ -29,7 +29,7 @@ from benchmarks.verify import Verdict
 from shipper.spool.frame import Frame
 
 _PROCESSES: Final = 4
-_BUSY_LINES: Final = 1226
+BUSY_LINES: Final = 1226
 """Lines of 213 B: 256 KiB."""
 _START: Final = 120.0
 _END: Final = 300.0
@@ -89,11 +89,11 @@ def measure(
     need_room(folder, int(seconds * 400_000_000))
 
     def run(groups: list[Group], lasts: float) -> Result:
-        return _run(groups, lasts, folder, cores)
+        return fan_in(groups, lasts, folder, cores)
 
     rows = []
     for agents in counts:
-        busy = run([Group("busy", agents, _BUSY_LINES, in_flight=4)], seconds)
+        busy = run([Group("busy", agents, BUSY_LINES, in_flight=4)], seconds)
         rate, what = busy.check.received / busy.cpu, f"fan-in, busy agents of 256 KiB: {agents:,}"
         rows.append(Row("12", what, rate, "records per CPU s", Bar(500_000), None, busy.check, busy.details(agents)))
     hundreds = [Group("100 lines a second", scale // 10, 10, every=0.1)]
@@ -122,7 +122,7 @@ def _mix(mix: Result, agents: int) -> list[Row]:
     ]
 
 
-def _run(groups: list[Group], seconds: float, folder: Path, cores: Cores) -> Result:
+def fan_in(groups: list[Group], seconds: float, folder: Path, cores: Cores) -> Result:
     """One collector and one fleet."""
     with Rig(folder / "workload-12", cores) as rig:
         extra = {"spool": {"max_bytes": kept.ROOM}}

@@ -13,7 +13,7 @@ import sys
 import time
 from array import array
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,10 +29,12 @@ from shipper.wire.window import Window, encode_frames
 
 VARIANTS: Final = 8
 """Different payloads of one length; a frame's number says which one it holds."""
+_LABELS: Final = {"host": "edge-0001.example.com", "source": "app", "file": "/var/log/app/app.log"}
 _READ_AT: Final = 1_714_564_800_000_000
 _ACKED: Final = 120.0
 _AT_ONCE: Final = 32
 _MS: Final = 1000.0
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Group(msgspec.Struct):
@@ -63,9 +65,7 @@ def drafts(lines: int) -> list[FrameDraft]:
     for variant in range(VARIANTS):
         texts = [block("json", (variant * lines + at) // BLOCK)[(variant * lines + at) % BLOCK] for at in range(lines)]
         data = "".join(f"{text}\n" for text in texts).encode()
-        span = SourceRange("app", bytes(16), 0, len(data), read=lines, kept=lines)
-        labels = {"host": "edge-0001.example.com", "source": "app", "file": "/var/log/app/app.log"}
-        found.append(draft(Payload.lines(data), FrameMeta(labels, [span]), _READ_AT))
+        found.append(draft(Payload.lines(data), FrameMeta(_LABELS, []), _READ_AT))
     return found
 
 
@@ -80,6 +80,7 @@ class _Agent:
     def __post_init__(self) -> None:
         self.stream = os.urandom(16)
         self.sent = 0
+        self._read_to = 0
         self._acked = 1
         self._window = Window(0, 1)
         self._times: deque[float] = deque()
@@ -122,10 +123,16 @@ class _Agent:
         while not self._window.fits(frame.size):
             await self._news()
         self.sent += 1
-        raw, _ = frame.stamp(self.stream, self.sent)
+        raw, _ = replace(frame, meta=self._meta(frame)).stamp(self.stream, self.sent)
         self._times.append(time.monotonic())
         self._window.sent(self.sent + 1, len(raw))
         await self._call.write(encode_frames(self.sent, [raw]))
+
+    def _meta(self, frame: FrameDraft) -> bytes:
+        """The agent reads one file, from its beginning on: so does the collector's ledger have it."""
+        start, self._read_to = self._read_to, self._read_to + frame.decoded_size
+        span = SourceRange("app", self.stream, start, self._read_to, read=frame.records, kept=frame.records)
+        return _encode(FrameMeta(_LABELS, [span]))
 
     async def _news(self) -> None:
         self._changed.clear()

@@ -1,7 +1,8 @@
 """Workload 8: an agent that follows files into which nobody writes; its share of a core and its memory.
 
 Every file holds a few lines, which were shipped before: the agent knows each of them, waits for more, and is connected.
-The share is taken from the process's CPU clock, for /proc counts in ticks of 10 ms, half a bar of half a minute.
+The share is taken from the process's CPU clock, for /proc counts in ticks of 10 ms. Two minutes hold each kind of
+rescan (docs/decisions/121-rescans-that-only-glance.md).
 """
 
 import time

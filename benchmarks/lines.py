@@ -6,15 +6,15 @@ beginning of the same endless log, and whoever checks an output can ask for line
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
-Kind = Literal["json", "access"]
+Kind = Literal["json", "calm", "access", "java"]
 
 BLOCK: Final = 5000
 """Lines of a block. The log's clock goes on by 100 µs a line, so a block is half a second."""
@@ -23,6 +23,7 @@ _START: Final = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 _LEVELS: Final = ("debug", "info", "warn", "error")
 _LEVEL_WEIGHTS: Final = (20, 65, 10, 5)
+_CALM_WEIGHTS: Final = (20, 69, 10, 1)
 _LOGGERS: Final = ("payments.api", "payments.ledger", "http.access", "db.pool", "cache", "auth.session")
 _MESSAGES: Final = (
     "charged the card for order {n} in eu-west-1",
@@ -38,6 +39,14 @@ _METHODS: Final = ("GET", "GET", "GET", "GET", "POST", "PUT", "DELETE")
 _PATHS: Final = ("items", "orders", "cart", "users", "static/js", "search")
 _STATUSES: Final = (200, 200, 200, 200, 204, 301, 304, 404, 500)
 _REFERERS: Final = ("-", "-", "https://shop.example.com/", "https://shop.example.com/cart")
+_FRAMES: Final = (
+    "payments.Gateway.charge(Gateway",
+    "payments.Gateway$$SpringCGLIB$$0.charge(<generated>",
+    "orders.OrderService.lambda$place$0(OrderService",
+    "orders.OrderController.place(OrderController",
+    "web.filter.TracingFilter.doFilterInternal(TracingFilter",
+    "ledger.LedgerClient.book(LedgerClient",
+)
 _AGENTS: Final = ("curl/8.5.0", "Mozilla/5.0 (X11; Linux)", "okhttp/4.12.0", "python-requests/2.32", "Googlebot/2.1")
 
 
@@ -47,15 +56,17 @@ def block(kind: Kind, number: int) -> list[str]:
     rng = random.Random(f"{_SEED}/{kind}/{number}")
     first = number * BLOCK
     moment = _START + timedelta(microseconds=100 * first)
-    return _json_block(rng, first, moment) if kind == "json" else _access_block(rng, first, moment)
+    return _BLOCKS[kind](rng, first, moment)
 
 
-def _json_block(rng: random.Random, first: int, moment: datetime) -> list[str]:
-    """About 216 bytes a line."""
+def _json_block(
+    rng: random.Random, first: int, moment: datetime, weights: Sequence[int] = _LEVEL_WEIGHTS, trace: str = ""
+) -> list[str]:
+    """About 216 bytes a line. ``trace``: how each trace id begins."""
     second, micros = moment.strftime("%Y-%m-%dT%H:%M:%S"), moment.microsecond
     traces = rng.randbytes(8 * BLOCK).hex()
     picks = zip(
-        rng.choices(_LEVELS, _LEVEL_WEIGHTS, k=BLOCK),
+        rng.choices(_LEVELS, weights, k=BLOCK),
         rng.choices(_LOGGERS, k=BLOCK),
         rng.choices(_MESSAGES, k=BLOCK),
         rng.choices(range(100_000), k=BLOCK),
@@ -64,7 +75,7 @@ def _json_block(rng: random.Random, first: int, moment: datetime) -> list[str]:
     )
     return [
         f'{{"timestamp":"{second}.{micros + 100 * at:06d}Z","level":"{level}","id":{first + at},"logger":"{logger}",'
-        f'"trace_id":"{traces[16 * at : 16 * at + 16]}","user":{user},"duration_ms":{number / 1000},'
+        f'"trace_id":"{trace}{traces[16 * at : 16 * at + 16]}","user":{user},"duration_ms":{number / 1000},'
         f'"message":"{message.replace("{n}", str(number))}"}}'
         for at, (level, logger, message, user, number) in enumerate(picks)
     ]
@@ -91,9 +102,46 @@ def _access_block(rng: random.Random, first: int, moment: datetime) -> list[str]
     ]
 
 
+def _java_block(rng: random.Random, first: int, moment: datetime) -> list[str]:
+    """What a Java service logs: one event in four with a stack trace of 15 to 45 lines; about 650 bytes an event. The
+    id is the number in the path.
+    """
+    second, micros = moment.strftime("%Y-%m-%d %H:%M:%S"), moment.microsecond
+    events = []
+    for at in range(BLOCK):
+        number = first + at
+        millis = (micros + 100 * at) // 1000
+        head = f"{second}.{millis:03d} {{}} [http-nio-8080-exec-{at % 20}] c.e.shop.orders.OrderController"
+        if rng.randrange(4):
+            events.append(
+                head.format("INFO ") + f" - POST /api/orders/{number} answered 201 in {rng.randrange(900)} ms"
+            )
+            continue
+        lines = [head.format("ERROR") + f" - POST /api/orders/{number} failed"]
+        lines.append(f"java.lang.IllegalStateException: cannot charge card of user {rng.randrange(100_000)}")
+        frames = rng.choices(_FRAMES, k=rng.randrange(10, 40))
+        lines += [f"\tat com.example.shop.{frame}.java:{rng.randrange(900)})" for frame in frames]
+        lines.append(f"Caused by: java.net.SocketTimeoutException: Read timed out after {rng.randrange(5000)} ms")
+        lines += [
+            "\tat java.base/java.net.Socket$SocketInputStream.read(Socket.java:1099)",
+            f"\t... {len(frames)} more",
+        ]
+        events.append("\n".join(lines))
+    return events
+
+
+_BLOCKS: Final[dict[Kind, Callable[[random.Random, int, datetime], list[str]]]] = {
+    "json": _json_block,
+    # one error in a hundred, and no trace id that happens to be the number of a credit card
+    "calm": partial(_json_block, weights=_CALM_WEIGHTS, trace="t"),
+    "access": _access_block,
+    "java": _java_block,
+}
+
+
 @dataclass(frozen=True)
 class Corpus:
-    """The first ``lines`` lines of a kind, as a file."""
+    """The first ``lines`` lines of a kind, as a file. Of ``java``: events, some of several lines."""
 
     kind: Kind
     lines: int

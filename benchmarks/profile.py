@@ -10,13 +10,16 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from benchmarks import throughput
 from benchmarks.lines import Corpus
-from benchmarks.processes import BenchError, Child, Cores
+from benchmarks.processes import BenchError, Child, Cores, Usage
 from benchmarks.throughput import Workload
+from benchmarks.verify import Verdict
 
 _RATE: Final = 999
 _END: Final = 60.0
@@ -25,15 +28,35 @@ _LINE: Final = re.compile(r":\d+\)$")
 _PLACES: Final = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
 
 
+class Shipped(Protocol):
+    """What came of a run."""
+
+    @property
+    def agent(self) -> Usage:
+        """What it took."""
+
+    @property
+    def check(self) -> Verdict:
+        """What arrived."""
+
+
 def profile(workload: Workload, folder: Path, cores: Cores) -> str:
-    """Ship once under the samplers; what they saw, as text.
+    """Ship a workload once under the samplers; what they saw, as text.
+
+    :raises BenchError: py-spy is not there.
+    """
+    corpus = Corpus.write(workload.kind, workload.lines, folder)
+    return sample(corpus, partial(throughput.ship, workload, corpus, folder / "profile", cores), folder, cores)
+
+
+def sample(corpus: Corpus, ship: Callable[[Callable[[Child], None]], Shipped], folder: Path, cores: Cores) -> str:
+    """``ship`` under the samplers: it gives the agent that it starts to the function that it is called with.
 
     :raises BenchError: py-spy is not there.
     """
     spy, perf = (shutil.which(name, path=_PLACES) for name in ("py-spy", "perf"))
     if spy is None:
         raise BenchError(f"a profile needs py-spy: {sys.executable} -m pip install py-spy")
-    corpus = Corpus.write(workload.kind, workload.lines, folder)
     stacks, events = folder / "py-spy.stacks", folder / "perf.data"
     samplers: list[Child] = []
 
@@ -46,7 +69,7 @@ def profile(workload: Workload, folder: Path, cores: Cores) -> str:
             command = [perf, "record", "-e", "cpu-clock", "-F", str(_RATE), "-o", str(events), "-p", pid]
             samplers.append(Child(command, cores.other, folder / "perf.log"))
 
-    run = throughput.ship(workload, corpus, folder / "profile", cores, watch)
+    run = ship(watch)
     for sampler in samplers:
         sampler.wait(_END)
     text = f"the agent took {run.agent.cpu:.2f} CPU s for {corpus.lines:,} lines; lost/doubled/altered {run.check}\n"

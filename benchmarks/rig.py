@@ -7,9 +7,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
 from benchmarks.processes import BenchError, Child, Cores
@@ -76,11 +76,13 @@ class Rig:
         wait_until(lambda: _listens(self.port), child, "listens")
         return child
 
-    def agent(self, path: Path, extra: dict[str, Any], *, once: bool) -> Child:
-        """Start an agent that reads ``path``, which may be a pattern."""
+    def agent(
+        self, path: Path, extra: dict[str, Any], *, once: bool, source: Mapping[str, Any] = MappingProxyType({})
+    ) -> Child:
+        """Start an agent that reads ``path``, which may be a pattern. ``source``: more settings of its source."""
         config = {
             "data_dir": str(self.folder / "agent"),
-            "sources": {"app": {"type": "file", "include": [str(path)]}},
+            "sources": {"app": {"type": "file", "include": [str(path)], **source}},
             "sinks": {"central": {"type": "grpc", "addresses": [f"127.0.0.1:{self.port}"]}},
             **extra,
         }

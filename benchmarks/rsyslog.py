@@ -39,6 +39,7 @@ global(workDirectory="{folder}" maxMessageSize="64k" internalmsg.severity="error
 main_queue(queue.type="linkedList" queue.workerThreads="1")
 module(load="imfile" mode="inotify")
 module(load="mmjsonparse")
+{more}
 template(name="raw" type="string" string="%msg%\\n")
 template(name="json" type="string" string="%$!all-json%\\n")
 input(type="imfile" file="{path}" tag="app" ruleset="ship" freshStartTail="off" addMetadata="off")
@@ -47,12 +48,13 @@ ruleset(name="ship") {{
 }}
 """
 _RAW: Final = 'action(type="omfile" file="{output}" template="raw")'
-_JSON: Final = """\
-action(type="mmjsonparse" cookie="")
-if $!level == "debug" then stop
-set $!team = "{team}";
-set $!region = "{region}";
-action(type="omfile" file="{output}" template="json")"""
+PARSE: Final = 'action(type="mmjsonparse" cookie="")'
+DROP: Final = 'if $!level == "debug" then stop'
+ADD: Final = f"""\
+set $!team = "{verify.CONSTANTS["team"]}";
+set $!region = "{verify.CONSTANTS["region"]}";"""
+WRITE: Final = 'action(type="omfile" file="{output}" template="json")'
+_JSON: Final = f"{PARSE}\n{DROP}\n{ADD}\n{WRITE}"
 _DURABLE: Final = """\
 action(type="omfile" file="{output}" template="raw" queue.type="disk" queue.filename="queue"
   queue.syncQueueFiles="on" queue.checkpointInterval="1024" queue.dequeueBatchSize="1024" queue.maxDiskSpace="8g")"""
@@ -93,11 +95,26 @@ _JOBS: Final = (
 
 def measure(lines: int, seconds: float, folder: Path, cores: Cores, counts: tuple[int, ...] = FILES) -> list[Row]:
     """Every job with so many lines, and idle for so many seconds. Where there is no rsyslog, a row that says so."""
-    binary = shutil.which("rsyslogd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    binary = find()
     if binary is None:
         return [Row("R", "rsyslog: not run", 0, "(there is no rsyslogd; Debian, Ubuntu: apt install rsyslog)")]
     rows = [_row(job, lines, binary, folder, cores) for job in _JOBS]
     return rows + [_idle(count, seconds, binary, folder, cores) for count in counts]
+
+
+def find() -> str | None:
+    """The path of rsyslogd; None where there is none."""
+    return shutil.which("rsyslogd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
+def command(binary: str, rules: str, path: Path, output: Path, more: str = "") -> list[str]:
+    """Write a config beside the output, and what is to be run. ``{output}`` in the rules is the output; ``more`` stands
+    before the templates: modules, templates.
+    """
+    work = output.parent  # imfile watches the directories above its files too: nothing of its own stands there
+    config = work / "rsyslog.conf"
+    config.write_text(_CONFIG.format(folder=work, path=path, rules=rules.format(output=output), more=more))
+    return [binary, "-n", "-f", str(config), "-i", str(work / "rsyslogd.pid")]
 
 
 def _row(job: _Job, lines: int, binary: str, folder: Path, cores: Cores) -> Row:
@@ -136,13 +153,8 @@ def _theirs(job: _Job, corpus: Corpus, binary: str, folder: Path, cores: Cores) 
 
 
 def _start(rules: str, path: Path, binary: str, rig: Rig) -> Child:
-    work = rig.output.parent  # imfile watches the directories above its files too: nothing of its own stands there
-    work.mkdir()
-    rules = rules.format(output=rig.output, **verify.CONSTANTS)
-    config = work / "rsyslog.conf"
-    config.write_text(_CONFIG.format(folder=work, path=path, rules=rules))
-    command = [binary, "-n", "-f", str(config), "-i", str(work / "rsyslogd.pid")]
-    return rig.adopt(Child(command, rig.cores.measured, rig.folder / "rsyslog.log"))
+    rig.output.parent.mkdir()
+    return rig.adopt(Child(command(binary, rules, path, rig.output), rig.cores.measured, rig.folder / "rsyslog.log"))
 
 
 def _written(output: Path, daemon: Child, timeout: float) -> float:

@@ -1,4 +1,4 @@
-"""Workloads 1, 3 and 4: a file that is there, shipped by ``run --once``, per CPU second of the agent.
+"""Workloads 1 to 6: a file that is there, shipped by ``run --once``, per CPU second of the agent.
 
 The agent's CPU seconds are those of its whole life, start and stop included. What an agent takes that finds nothing to
 do is measured beside it: "busy" figures are without that. The agent exits after every acknowledgement, so everything
@@ -37,34 +37,78 @@ class Workload:
     """What is shipped, through which chain, and what must arrive."""
 
     number: str
+    title: str
     kind: Kind
     lines: int
     processors: list[Any]
     expect: Expect
     read: Callable[[Path], Iterator[Content | None]]
-    extra: dict[str, Any] = field(default_factory=dict)
+    bar: float
+    """What it must reach: records per CPU second, or MB per CPU second where ``bytes`` says so."""
+    bytes: bool = False
+    source: dict[str, Any] = field(default_factory=dict)
+    """More settings of the source."""
+
+
+_NO_DEBUG: Final = {"drop": {"where": "level == 'debug'"}}
+_CONSTANTS: Final = {"add_fields": {"fields": verify.CONSTANTS}}
 
 
 def raw(lines: int) -> Workload:
-    """Workload 1."""
-    return Workload("1", "json", lines, [], verify.expect_raw, verify.read_raw)
+    """Workload 1; its bar is another (see ``measure``)."""
+    return Workload("1", "raw lines", "json", lines, [], verify.expect_raw, verify.read_raw, 60)
+
+
+def added(lines: int) -> Workload:
+    """Workload 2."""
+    chain = ["parse_json", _NO_DEBUG, _CONSTANTS]
+    title = "JSON: parse, drop 20 %, add two"
+    return Workload("2", title, "json", lines, chain, verify.expect_added, verify.read_fields, 480_000)
 
 
 def changed(lines: int) -> Workload:
     """Workload 3."""
-    chain = [
-        "parse_json",
-        {"drop": {"where": "level == 'debug'"}},
-        {"add_fields": {"fields": verify.CONSTANTS}},
-        "./upper_level.py:UpperLevel",
-    ]
-    return Workload("3", "json", lines, chain, verify.expect_changed, verify.read_fields)
+    chain = ["parse_json", _NO_DEBUG, _CONSTANTS, "./upper_level.py:UpperLevel"]
+    title = "JSON: parse, drop 20 %, add two, change one"
+    return Workload("3", title, "json", lines, chain, verify.expect_changed, verify.read_fields, 240_000)
 
 
 def access(lines: int) -> Workload:
     """Workload 4."""
     chain = [{"parse_regex": {"pattern": COMBINED, "types": {"status": "int", "bytes": "int"}}}]
-    return Workload("4", "access", lines, chain, verify.expect_access, verify.read_fields)
+    title = "access log: ten fields by parse_regex"
+    return Workload("4", title, "access", lines, chain, verify.expect_access, verify.read_fields, 200_000)
+
+
+def errors(lines: int) -> Workload:
+    """Workload 5."""
+    chain = ["parse_json", {"keep": {"where": "level == 'error'"}}]
+    title = "JSON: parse, keep 1 %"
+    return Workload("5", title, "calm", lines, chain, verify.expect_errors, verify.read_fields, 900_000)
+
+
+def joined(events: int) -> Workload:
+    """Workload 6, its Java traces."""
+    source = {"multiline": "java"}
+    return Workload(
+        "6",
+        "Java traces, joined",
+        "java",
+        events,
+        [],
+        verify.expect_raw,
+        verify.read_raw,
+        100,
+        bytes=True,
+        source=source,
+    )
+
+
+def redacted(lines: int) -> Workload:
+    """Workload 6, its three patterns, of which none is there."""
+    chain = [{"redact": {"find": ["cards", "emails", "ips"]}}]
+    title = "redact: cards, e-mails, IPs; no hits"
+    return Workload("6r", title, "calm", lines, chain, verify.expect_raw, verify.read_raw, 150, bytes=True)
 
 
 @dataclass(frozen=True)
@@ -80,7 +124,7 @@ def ship(workload: Workload, corpus: Corpus, folder: Path, cores: Cores, watch: 
     """Ship a corpus once and check what arrived. ``watch`` is given the agent while it runs."""
     with Rig(folder, cores) as rig:
         collector = rig.collector()
-        agent = rig.agent(corpus.path, {"processors": workload.processors}, once=True)
+        agent = rig.agent(corpus.path, {"processors": workload.processors}, once=True, source=workload.source)
         watch(agent)
         used = agent.wait(_TIMEOUT)
         drained = collector.stop(_TIMEOUT)
@@ -119,13 +163,10 @@ def measure(workload: Workload, folder: Path, cores: Cores, runs: int) -> list[R
             "% of zstd -1 --single-thread": 100 * single / cpu,
         }
         return [Row("1", "raw lines, of `zstd -1` alone", 100 * zstd / cpu, "%", Bar(60), None, run.check, details)]
-    details["busy records per CPU s"] = corpus.lines / busy
-    rate = corpus.lines / cpu
-    what, bar = {
-        "3": ("JSON: parse, drop 20 %, add two, change one", 240_000),
-        "4": ("access log: ten fields by parse_regex", 150_000),
-    }[workload.number]
-    return [Row(workload.number, what, rate, "records per CPU s", Bar(bar), None, run.check, details)]
+    amount, unit = (corpus.size / _MB, "MB") if workload.bytes else (corpus.lines, "records")
+    details[f"busy {unit} per CPU s"] = amount / busy
+    bar = Bar(workload.bar)
+    return [Row(workload.number, workload.title, amount / cpu, f"{unit} per CPU s", bar, None, run.check, details)]
 
 
 def _idle(workload: Workload, folder: Path, cores: Cores) -> float:

@@ -22,7 +22,7 @@ Expect = Callable[[str], Content | None]
 """What must arrive for a line of the input; None: it must not arrive."""
 
 CONSTANTS: Final = {"team": "payments", "region": "eu-west-1"}
-"""The constants that workload 3 adds."""
+"""The constants that workloads 2 and 3 add."""
 _LABELS: Final = frozenset({"host", "source", "file", "_read_at"})
 """What the file sink adds to every record."""
 _ID: Final = re.compile(r'(?:"id":|/api/[a-z/]+/)(\d+)')
@@ -66,13 +66,8 @@ def compare(corpus: Corpus, expect: Expect, received: Iterable[Content | None]) 
             arrived += 1
             wanted.advance()
             continue
-        number = None if got is None else identify(got)
-        if number is None or number >= corpus.lines:
-            verdict.altered += 1
-        elif seen[number]:
-            verdict.doubled += 1
-        else:
-            seen[number] = 1
+        number = _first_seen(got, seen, verdict)
+        if number is not None:
             must = expect(corpus.line(number))
             verdict.altered += got != must
             if must is not None:
@@ -98,18 +93,26 @@ def compare_parts(corpus: Corpus, each: int, received: Iterable[Content | None])
     last = [-1] * -(-corpus.lines // each)
     for got in received:
         verdict.received += 1
-        number = None if got is None else identify(got)
-        if number is None or number >= corpus.lines:
-            verdict.altered += 1
-        elif seen[number]:
-            verdict.doubled += 1
-        else:
-            seen[number] = 1
+        number = _first_seen(got, seen, verdict)
+        if number is not None:
             verdict.altered += hash(got) != wanted[number]
             verdict.reordered += number < last[number // each]
             last[number // each] = number
     verdict.lost = corpus.lines - sum(seen)
     return verdict
+
+
+def _first_seen(got: Content | None, seen: bytearray, verdict: Verdict) -> int | None:
+    """Which record arrived that had not arrived before; what is none, or came twice, is counted."""
+    number = None if got is None else identify(got)
+    if number is None or number >= len(seen):
+        verdict.altered += 1
+        return None
+    if seen[number]:
+        verdict.doubled += 1
+        return None
+    seen[number] = 1
+    return number
 
 
 class _Wanted:
@@ -153,6 +156,18 @@ def expect_json(line: str) -> Content:
     return record
 
 
+def expect_added(line: str) -> Content | None:
+    """Workload 2: no debug lines; two constants."""
+    record = json.loads(line)
+    return None if record["level"] == "debug" else {**record, **CONSTANTS}
+
+
+def expect_errors(line: str) -> Content | None:
+    """Workload 5: errors only."""
+    record: dict[str, Any] = json.loads(line)
+    return record if record["level"] == "error" else None
+
+
 def expect_changed(line: str) -> Content | None:
     """Workload 3: no debug lines; two constants; the level in capitals."""
     record = json.loads(line)
@@ -183,17 +198,20 @@ def expect_access(line: str) -> Content:
 
 def read_raw(path: Path) -> Iterator[Content | None]:
     """The ``message`` of each line that the file sink wrote."""
-    for record in _records(path):
+    for record in read_records(path):
         yield None if record is None else record.get("message")
 
 
 def read_fields(path: Path) -> Iterator[Content | None]:
     """The fields of each record that the file sink wrote, without the labels that every record has."""
-    for record in _records(path):
+    for record in read_records(path):
         yield None if record is None else {k: v for k, v in record.items() if k not in _LABELS}
 
 
-def _records(path: Path) -> Iterator[dict[str, Any] | None]:
+def read_records(path: Path) -> Iterator[dict[str, Any] | None]:
+    """The object of each line; None for a line that is none."""
+    if not path.exists():  # nothing arrived
+        return
     decode = msgspec.json.Decoder(dict[str, Any]).decode
     with path.open("rb") as file:
         for line in file:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 
 if TYPE_CHECKING:
-    from shipper.spool.frame import Frame
+    from shipper.spool.frame import Frame, FrameMeta
 
 Record: TypeAlias = dict[str, Any]
 """One log event. A raw line is ``{"message": line}``; ``timestamp`` (RFC 3339) is the reserved event time."""
@@ -50,7 +50,8 @@ class Payload:
     @classmethod
     def sized(cls, records: list[bytes]) -> "Payload":
         """Raw records that may hold newlines."""
-        return cls(Format.SIZED, b"".join(len(r).to_bytes(4, "little") + r for r in records), len(records))
+        parts = [part for record in records for part in (len(record).to_bytes(4, "little"), record)]
+        return cls(Format.SIZED, b"".join(parts), len(records))
 
     def raw(self) -> list[bytes]:
         """The bytes of each record: a raw line without its newline, or a JSON object."""
@@ -89,6 +90,32 @@ class SourceRange(msgspec.Struct, frozen=True, array_like=True):
     """Records that went to the dead letters."""
     partial: bool = False
     """``end`` stands inside a line (the last line had no newline yet)."""
+    lost: str = ""
+    """Why nobody can read these bytes any more (``Loss.reason``); empty for a range that was read.
+
+    ``ELSEWHERE``: nothing is lost, another node reads them.
+    """
+
+
+ELSEWHERE: Final = "elsewhere"
+
+
+@dataclass(slots=True, frozen=True)
+class Loss:
+    """Bytes of a file that can never be read: overwritten, or gone, before they were. It goes in the batch whose state
+    forgets them, so that they are counted exactly once.
+    """
+
+    file: str
+    """The file's path, as it was last known."""
+    generation: bytes
+    """The file generation that held the bytes, as in ``SourceRange``."""
+    start: int
+    """First byte lost."""
+    end: int
+    """First byte after those lost."""
+    reason: str
+    """One of ``metric_table.LOSSES``: ``truncated``, ``vanished`` ..."""
 
 
 class DeadLetter(msgspec.Struct, array_like=True):
@@ -110,6 +137,12 @@ class DeadLetter(msgspec.Struct, array_like=True):
     """The record's index in that range."""
     read_at: int
     """Wall clock in microseconds since 1970, for people only."""
+    format: int = 0
+    """A ``Format``: ``NDJSON`` where ``raw`` is a JSON object, ``LINES`` where it is a raw record; 0: it is no single
+    record, or the letter is of an earlier version, which did not say so.
+    """
+    processed: bool = False
+    """The record had been through its chain: ``raw`` is what came out."""
 
 
 DEAD_LETTER_RAW: Final = 64 * 1024
@@ -136,6 +169,8 @@ class Upstream:
     """The sender's floor: what it has acknowledged elsewhere is not expected here any more."""
     original_crc: int = 0
     """``Frame.original_check`` of the frame; ``crc`` is its check as it came."""
+    kept: bool = False
+    """The sender keeps it until all sinks have it: it may come again, here and elsewhere."""
 
 
 @dataclass(slots=True)
@@ -152,9 +187,17 @@ class Batch:
     """State changes that become durable in the same entry; ``None`` forgets a key."""
     dead_letters: list[DeadLetter] = field(default_factory=list)
     upstream: Upstream | None = None
+    came: "FrameMeta | None" = None
+    """What the frame of ``upstream`` says of itself: the ledger wants it also when the chain takes the frame apart."""
     origin: Origin | None = None
     """Set with ``indices`` where records keep an identity that is not the new frame's own."""
     indices: list[int] | None = None
     """Each record's index in its origin frame; ``None``: 0, 1, 2 ..."""
     subs: list[int] | None = None
     """Each record's sub-index, where one record became several; ``None``: all 0."""
+    replayed: bytes | None = None
+    """The batch is a replay of dead letters: what the spool is to keep about that in the same entry (see replay.py)."""
+    letters: list[DeadLetter] | None = None
+    """With ``replayed``: each record's dead letter. One that fails again keeps the place that it was read at."""
+    losses: list[Loss] = field(default_factory=list)
+    """Bytes of the source's files that ``state`` forgets and that nobody will read."""

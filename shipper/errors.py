@@ -93,6 +93,22 @@ class SpoolDenied(ShipperError):
     """The user who asks may not read the spool."""
 
 
+class LedgerFailed(ShipperError):
+    """The collector's database of its ledger cannot be read or written now."""
+
+    retriable = True
+
+
+class LedgerDamaged(LedgerFailed):
+    """The database is not one that can be gone on with: it is damaged, or belongs to another spool."""
+
+    retriable = False
+
+
+class PatternTimeout(ShipperError, ValueError):
+    """A text was not matched within the deadline: whether the regular expression matches it is not known."""
+
+
 class AdminError(ShipperError):
     """The admin port cannot be opened."""
 
@@ -107,3 +123,9 @@ class ControlError(ShipperError):
 
 class NotRunning(ControlError):
     """No process has the data directory open."""
+
+
+UNREADABLE: Final = (ValueError, RecursionError)
+"""What msgspec raises for bytes that it cannot decode: its own errors and that of text which is not UTF-8, all of them
+ValueErrors, and RecursionError for what is nested too deep.
+"""

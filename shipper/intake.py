@@ -3,36 +3,33 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from shipper.batch import Batch, Labels, Upstream
 from shipper.budget import Budget
-from shipper.log import get_logger
-from shipper.pack import counted, pack
+from shipper.counts import Counts
+from shipper.errors import SourceUnavailable
+from shipper.flights import Flights, Ticket, entry_made, read_some
+from shipper.lost_bytes import LostBytes
+from shipper.pack import entry_of
 from shipper.sinks.base import Gap
+from shipper.sinks.sharing import NOBODY, Sharing
 from shipper.spool.body import GapNote, Mark
 from shipper.spool.draft import EntryDraft
 from shipper.spool.frame import Frame
+from shipper.spool.replayed import KEY as REPLAYED
 from shipper.spool.spool import Spool
-from shipper.spool.upstream import DUPLICATE
 
 if TYPE_CHECKING:
+    from shipper.chain.line import Line
+    from shipper.chain.parcels import Made
     from shipper.chain.run import Chain
     from shipper.metrics import Registry
 
 _FRAME_ROOM: Final = 16 * 1024
 """Room in a frame for metadata."""
-log = get_logger("intake")
-
-
-@dataclass(slots=True)
-class Ticket:
-    """A batch's receipt."""
-
-    durable: "asyncio.Future[int]"
-    numbers: int
 
 
 class SourceIntake:
@@ -49,12 +46,19 @@ class SourceIntake:
         workers: Executor,
         max_bytes: int,
         max_delay: float,
+        line: "Line | None" = None,
+        most_in_workers: int = 0,
+        sharing: Sharing = NOBODY,
     ) -> None:
+        """``workers`` are threads. ``line``: the chain runs in processes instead, ``chain`` is not used, and so many
+        batches are there at once; a few more where a source gives several in one go. ``sharing``: see ``HopIntake``.
+        """
         self.name = name
         self.labels = labels
         self.max_bytes = min(max_bytes, spool.max_frame // 4)
         self.max_delay = max_delay
         self.max_record = spool.max_frame - _FRAME_ROOM
+        self.sharing = sharing
         self._prefix = f"source/{name}/"
         self.state: Mapping[str, bytes] = {
             key.removeprefix(self._prefix): value for key, value in spool.state.items() if key.startswith(self._prefix)
@@ -71,43 +75,65 @@ class SourceIntake:
         self._metrics = metrics
         self._budget = budget
         self._workers = workers
+        room = lambda: spool.dead_letter_room  # noqa: E731 - it changes
+        self._flights = Flights(line, most_in_workers, budget, room, self._land) if line is not None else None
         self._turn = asyncio.Lock()
+        self._ended = False
         self._pending: set[asyncio.Future[int]] = set()
         self._invalid = 0
-        self._replaced = metrics.counter("shipper_text_replaced_total", source=name)
-        self._stages = {
-            stage: metrics.counter("shipper_records_total", source=name, stage=stage)
-            for stage in ("read", "kept", "dropped", "failed")
-        }
+        self.lost = LostBytes(name, metrics)
+        self._counts = Counts(name, metrics)
 
-    async def take(self, read: Callable[[], Batch | None]) -> Ticket | None:
+    async def take(self, read: Callable[[], Batch | None], most: int = 1) -> Ticket | None:
         """See ``Intake``. A call that is cancelled leaves what its worker thread has begun to become durable.
 
         :raises SpoolFailed: nothing can be written any more.
+        :raises SourceUnavailable: this life of the source is over: see ``end``.
         """
         async with self._turn:
+            if self._ended:
+                raise SourceUnavailable(f"source {self.name} is being started again; try again in a moment")
             await self._budget.wait()
-            work = asyncio.ensure_future(self._process(read))
+            if self._flights is not None:
+                await self._flights.room()
+            work = asyncio.ensure_future(self._process(read, most))
             try:
                 return await asyncio.shield(work)
             except asyncio.CancelledError:
                 await asyncio.wait({work})  # the chain is not for two at a time
                 raise
 
-    async def _process(self, read: Callable[[], Batch | None]) -> Ticket | None:
+    async def _process(self, read: Callable[[], Batch | None], most: int) -> Ticket | None:
+        loop = asyncio.get_running_loop()
+        ticket = None
+        if self._flights is not None:
+            batches: list[Batch] = []
+            try:
+                await loop.run_in_executor(self._workers, read_some, read, most, batches)
+            finally:
+                for batch in batches:
+                    ticket = self._start(self._flights, batch)
+            return ticket
+        made: list[tuple[Batch, EntryDraft]] = []
         try:
-            made = await asyncio.get_running_loop().run_in_executor(self._workers, self._work, read)
+            await loop.run_in_executor(self._workers, self._work, read, most, made)
         finally:
             self.working = False
-        return None if made is None else self._append(*made)
+            for batch, entry in made:  # whatever became of the one after them
+                ticket = self._append(batch, entry)
+        return ticket
 
     async def take_frame(self, batch: Batch) -> Ticket:
         """``take`` for a frame from another shipper. One that goes on as it came needs no worker thread, and no task:
         that is a third of what a small frame costs a collector.
         """
-        if isinstance(batch.payload, Frame) and (self._chain.empty or self._held(batch)):
+        flights = self._flights
+        if isinstance(batch.payload, Frame) and (flights is not None or self._chain.empty or self._held(batch)):
             async with self._turn:
                 await self._budget.wait()
+                if flights is not None:
+                    await flights.room()
+                    return self._start(flights, batch)
                 return self._append(batch, EntryDraft([batch.payload], upstream=batch.upstream))
         ticket = await self.take(lambda: batch)
         assert ticket is not None  # noqa: S101 - for the type checker: only a read that gives no batch has none
@@ -117,6 +143,8 @@ class SourceIntake:
         """Take over that an upstream stream lost frames; durable like a batch."""
         note = GapNote(upstream.stream, gap.first, gap.last, gap.records, gap.reason)
         async with self._turn:
+            if self._flights is not None:
+                await self._flights.room(1)  # what came before it
             return self._queue(EntryDraft(upstream=upstream, gap=note), 0)
 
     def note(self, state: Mapping[str, bytes]) -> Ticket:
@@ -133,6 +161,13 @@ class SourceIntake:
     def mark(self, stream: bytes) -> Mark | None:
         """How much of an upstream stream is held here."""
         return self._spool.marks.get(stream)
+
+    async def lower(self, stream: bytes, mark: Mark) -> None:
+        """Have an upstream stream come again from this mark on.
+
+        :raises SpoolError: the spool takes nothing any more.
+        """
+        await self._queue(EntryDraft(lowered=(stream, mark)), 0).durable
 
     @property
     def floor(self) -> int:
@@ -154,67 +189,99 @@ class SourceIntake:
             self.files.pop(file, None)
             self._metrics.remove("shipper_source_lag_bytes", source=self.name, file=file)
         else:
+            if file not in self.files:
+                gauge = self._metrics.gauge("shipper_source_lag_bytes", source=self.name, file=file)
+                gauge.follow(lambda: self.files.get(file, 0))
             self.files[file] = unread
-            self._metrics.gauge("shipper_source_lag_bytes", source=self.name, file=file).set(unread)
-
-    def lost(self, reason: str, size: int, file: str) -> None:
-        """See ``Intake``."""
-        self._metrics.counter("shipper_lost_bytes_total", reason=reason).add(size)
-        log.error("bytes of a file can never be read", source=self.name, file=file, bytes=size, reason=reason)
 
     @property
     def in_hand(self) -> int:
         """Batches that are processed now or are not durable yet."""
-        return len(self._pending) + self.working
+        return len(self._pending) + self.processing
+
+    @property
+    def processing(self) -> int:
+        """Batches that somebody else's code has, and may hang in."""
+        return self.working + (0 if self._flights is None else len(self._flights))
 
     @property
     def progress(self) -> int:
-        """Changes whenever a batch got on."""
-        return self.taken + self.settled
+        """Changes whenever a batch got on, or something is waited for that has its own limit in time."""
+        return self.taken + self.settled + self._chain.signs
+
+    @property
+    def broken(self) -> "asyncio.Future[None] | None":
+        """Fails when a batch fails in a worker, so that the source must be started again."""
+        return None if self._flights is None else self._flights.broken
 
     @property
     def unread(self) -> int:
         """Unread bytes of all files."""
         return sum(self.files.values())
 
+    async def end(self) -> None:
+        """Let nothing in any more: the chain is about to be torn down. What was taken goes its way."""
+        async with self._turn:
+            self._ended = True
+
     async def settle(self) -> None:
         """Wait until everything that was taken is durable (or failed)."""
+        if self._flights is not None:
+            with suppress(Exception):  # ``broken`` says it
+                await self._flights.room(1)
         if self._pending:
             await asyncio.gather(*self._pending, return_exceptions=True)
 
-    def _work(self, read: Callable[[], Batch | None]) -> tuple[Batch, EntryDraft] | None:
-        """On a worker thread: read, process, encode."""
-        batch = read()
-        if batch is None:
-            return None
-        self.working = True  # from here on somebody else's code may hang
-        batch.state = {self._prefix + key: value for key, value in batch.state.items()}
+    def close(self) -> None:
+        """Give up what is in workers."""
+        if self._flights is not None:
+            self._flights.close()
+
+    def _work(self, read: Callable[[], Batch | None], most: int, made: list[tuple[Batch, EntryDraft]]) -> None:
+        """On a worker thread: read, process, encode; several times."""
+        while len(made) < most and (batch := read()) is not None:
+            self.working = True  # from here on somebody else's code may hang
+            made.append(self._make(batch))
+
+    def _make(self, batch: Batch) -> tuple[Batch, EntryDraft]:
+        batch.state = self._named(batch)
         batch = self._chain.run(batch)
-        if self._chain.invalid_utf8 > self._invalid:
-            self._replaced.add(self._chain.invalid_utf8 - self._invalid)
-            self._invalid = self._chain.invalid_utf8
-        for processor, count in self._chain.take_errors():
-            self._metrics.counter("shipper_parse_errors_total", source=self.name, processor=processor).add(count)
-        frames = [batch.payload] if isinstance(batch.payload, Frame) else pack(batch, self._spool.max_frame)
-        batch.ranges = counted(batch)
-        return batch, EntryDraft(frames, batch.state, batch.dead_letters, batch.upstream)
+        self._counts.text(self._chain.invalid_utf8 - self._invalid, self._chain.take_errors())
+        self._invalid = self._chain.invalid_utf8
+        return batch, entry_of(batch, self.labels, self._spool.max_frame)
+
+    def _start(self, flights: Flights, batch: Batch) -> Ticket:
+        batch.state = self._named(batch)
+        return flights.start(batch)
+
+    def _named(self, batch: Batch) -> dict[str, bytes | None]:
+        """The state that a batch changes, by the keys of the spool."""
+        state = {self._prefix + key: value for key, value in batch.state.items()}
+        return state if batch.replayed is None else {**state, REPLAYED: batch.replayed}
+
+    def _land(self, batch: Batch, made: "Made", durable: "asyncio.Future[int]") -> Ticket:
+        """A batch comes back from its worker."""
+        self._counts.text(made.invalid_utf8, made.kept_errors)
+        return self._append(batch, entry_made(batch, made), durable)
 
     def _held(self, batch: Batch) -> bool:
         """A frame that came before: the writer drops it; the processors need not see it twice."""
         mark = self._spool.marks.get(batch.upstream.stream) if batch.upstream is not None else None
         return mark is not None and batch.upstream is not None and batch.upstream.seq < mark.next
 
-    def _append(self, batch: Batch, entry: EntryDraft) -> Ticket:
+    def _append(self, batch: Batch, entry: EntryDraft, durable: "asyncio.Future[int] | None" = None) -> Ticket:
         self.taken += 1
-        ticket = self._queue(entry, sum(len(f.raw) if isinstance(f, Frame) else f.size for f in entry.frames))
+        ticket = self._queue(entry, sum(len(f.raw) if isinstance(f, Frame) else f.size for f in entry.frames), durable)
         if batch.upstream is None:
-            self._count(batch)
+            self._counts.batch(batch)
         else:  # whether it is a duplicate only the writer knows
-            ticket.durable.add_done_callback(partial(self._count_if_new, batch))
+            ticket.durable.add_done_callback(partial(self._counts.if_new, batch))
+        if batch.losses:
+            ticket.durable.add_done_callback(partial(self.lost.count_if_durable, batch.losses))
         return ticket
 
-    def _queue(self, entry: EntryDraft, size: int) -> Ticket:
-        future = self._spool.append(entry)
+    def _queue(self, entry: EntryDraft, size: int, durable: "asyncio.Future[int] | None" = None) -> Ticket:
+        future = self._spool.append(entry, durable)
         self._budget.add(size)
         self._pending.add(future)
 
@@ -226,37 +293,4 @@ class SourceIntake:
                 future.exception()  # asked for, or asyncio would warn about a source that does not wait for it
 
         future.add_done_callback(done)
-        return Ticket(future, max(1, len(entry.frames)))
-
-    def _count_if_new(self, batch: Batch, durable: "asyncio.Future[int]") -> None:
-        if durable.cancelled() or durable.exception() is not None:
-            return
-        if durable.result() == DUPLICATE:
-            self._metrics.counter("shipper_duplicates_total", source=self.name).add()
-        else:
-            self._count(batch)
-
-    def _count(self, batch: Batch) -> None:
-        stages = self._stages
-        if isinstance(batch.payload, Frame):
-            stages["read"].add(batch.payload.records)
-            stages["kept"].add(batch.payload.records)
-            return
-        for span in batch.ranges:
-            stages["read"].add(span.read)
-            stages["kept"].add(span.kept)
-            stages["failed"].add(span.failed)
-            for by, count in span.dropped.items():
-                stages["dropped"].add(count)
-                processor, _, reason = by.rpartition("/")
-                self._metrics.counter("shipper_records_dropped_total", processor=processor, reason=reason).add(count)
-        for letter in batch.dead_letters:
-            log.warning(
-                "a record goes to the dead letters",
-                source=self.name,
-                processor=letter.processor,
-                error=letter.error,
-                every=60.0,
-                key=(self.name, letter.processor),
-            )
-            self._metrics.counter("shipper_dead_letters_total", processor=letter.processor).add()
+        return Ticket(future, max(1, len(entry.frames)), len(entry.dead_letters))

@@ -72,8 +72,10 @@ def human_line(
 
 def _plain(value: Any) -> Any:
     """A value that both forms can show: numbers stay, texts are cut and made encodable, the rest becomes a text."""
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int | float):  # the number alone: of ByteSize and of enums msgspec takes no instance
+        return int(value) if isinstance(value, int) else float(value)
     if isinstance(value, bytes | bytearray):
         return _cut(bytes(value[:VALUE_LIMIT]).decode("utf-8", "backslashreplace"))
     if isinstance(value, list | tuple | set | frozenset):

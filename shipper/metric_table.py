@@ -19,20 +19,36 @@ TABLE: Final[dict[str, Metric]] = {
     "shipper_source_lag_bytes": Metric(
         "gauge", ("source", "file"), "Bytes of a file that were written and not read yet."
     ),
+    "shipper_source_lag_records": Metric(
+        "gauge",
+        ("source", "topic", "partition"),
+        "Records of a partition of Kafka, about, that were written and not read yet.",
+    ),
     "shipper_source_problems": Metric(
         "gauge",
         ("source",),
         "Things of the source that cannot be read now (files without permission); /status names them.",
     ),
-    "shipper_source_connections": Metric("gauge", ("source",), "Senders that are connected to the collector."),
+    "shipper_source_holes_bytes_total": Metric(
+        "counter", ("source",), "Bytes of files that were NUL at the start of a line and left out."
+    ),
+    "shipper_source_connections": Metric("gauge", ("source",), "Senders that are connected."),
     "shipper_source_refused_total": Metric(
-        "counter", ("source", "reason"), "Connections that the collector refused or ended, by the reason."
+        "counter", ("source", "reason"), "Connections of senders that were refused or ended, by the reason."
     ),
     "shipper_source_received_bytes_total": Metric(
-        "counter", ("source",), "Bytes of frames that came in, those that came twice too."
+        "counter", ("source",), "Bytes that senders sent: frames, those that came twice too; messages of syslog."
     ),
     "shipper_source_certificate_ends_seconds": Metric(
-        "gauge", ("source",), "When the collector's certificate expires, in seconds since 1970; +Inf without TLS."
+        "gauge", ("source",), "When the certificate shown to senders expires, in seconds since 1970; +Inf without TLS."
+    ),
+    "shipper_source_dropped_datagrams_total": Metric(
+        "counter", ("source",), "Datagrams of syslog that the kernel dropped, because those before were not read yet."
+    ),
+    "shipper_source_missing_entries_total": Metric(
+        "counter",
+        ("source",),
+        "Entries of the journal, or records of Kafka, that were removed or damaged before they were read.",
     ),
     "shipper_source_receive_budget_bytes": Metric(
         "gauge", ("source",), "Bytes of frames that may be held that are not durable yet, over all senders."
@@ -58,7 +74,7 @@ TABLE: Final[dict[str, Metric]] = {
         "counter", ("source",), "Frames that a sender sent again; they were acknowledged and not kept twice."
     ),
     "shipper_text_replaced_total": Metric(
-        "counter", ("source",), "Records in which bytes that are not UTF-8 became U+FFFD."
+        "counter", ("source",), "Records in which bytes that are no valid text became U+FFFD."
     ),
     "shipper_spool_bytes": Metric("gauge", (), "Bytes that the spool's segments take on the disk."),
     "shipper_spool_limit_bytes": Metric(
@@ -113,8 +129,16 @@ TABLE: Final[dict[str, Metric]] = {
     "shipper_dead_letters_total": Metric(
         "counter", ("processor",), "Records put to the dead letters, by the processor or sink that refused them."
     ),
+    "shipper_dead_letters_replayed_total": Metric(
+        "counter", ("processor",), "Dead letters that were replayed, by the processor or sink that had refused them."
+    ),
     "shipper_dead_letters_bytes": Metric("gauge", (), "Bytes that the dead letters take on the disk."),
     "shipper_lost_bytes_total": Metric("counter", ("reason",), "Bytes that were lost, by the reason. Should stay 0."),
+    "shipper_source_lost_bytes_total": Metric(
+        "counter",
+        ("source", "file", "reason"),
+        "Those of files, by the file; file is empty for what more than 100 files of a source lost.",
+    ),
     "shipper_event_loop_lag_seconds": Metric(
         "gauge", (), "How late the event loop came at its last look; near 0 unless the CPU is short."
     ),
@@ -127,7 +151,7 @@ TABLE: Final[dict[str, Metric]] = {
 }
 """Every metric: name, kind, labels, help (one line, no backslash)."""
 
-LOSSES: Final = ("corrupt", "dead_letters_full", "truncated", "vanished")
+LOSSES: Final = ("corrupt", "dead_letters_full", "given_up", "too_long", "truncated", "vanished")
 """The reasons of ``shipper_lost_bytes_total``. They stand at 0 from the start: ``increase()`` does not see the event
 that makes its series."""
 

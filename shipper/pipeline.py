@@ -23,7 +23,6 @@ from shipper.metrics import Registry
 from shipper.notify import ServiceManager
 from shipper.pace import Pace
 from shipper.readiness import STALL, Readiness
-from shipper.sinks.base import Backoff
 from shipper.sinks.delivery import Delivery
 from shipper.spool.files import Damage
 from shipper.spool.spool import Spool
@@ -31,15 +30,13 @@ from shipper.status import headline, status
 from shipper.supervise import Sources
 
 if TYPE_CHECKING:
-    pass
+    from shipper.ledger.keeper import Keeper
+    from shipper.replay import Replays
 
-_BUDGET: Final = 4 * 1024 * 1024
-_WORKERS: Final = 2
 _SETTLE: Final = 20
-"""Tenths of a second that the start-up line waits for the sinks to connect."""
+"""Tenths of a second that the start-up line waits for the sources to look around and the sinks to connect."""
 _STARTED: Final = 2.0
 """Seconds after which what only the start needed is given back."""
-_RESTART: Final = Backoff()
 log = get_logger("shipper")
 
 
@@ -64,6 +61,11 @@ class Pipeline:
             config.spool.min_free,
             limits=limits(config.sinks),
         )
+        self.ledger: Keeper | None = None
+        if any(source.collects for source in config.sources.values()):
+            from shipper.ledger import keeper  # and with it SQLite, which no agent needs
+
+            self.ledger = keeper.Keeper(config.data_dir, self.spool)
         self.feeds = {name: self.spool.subscribe(name) for name in config.sinks}
         self.deliveries = {name: self._delivery(name) for name in config.sinks}
         self._stop = asyncio.Event()
@@ -78,15 +80,16 @@ class Pipeline:
         follow(self.metrics, self.spool, self.feeds, self.pace)
         self.readiness = Readiness(self.metrics, spool_fill=self._fill, blocked_by=lambda: self.spool.blocked_by)
         for name, feed in self.feeds.items():
-            self.readiness.watch(
-                "sink", name, partial(getattr, feed, "backlog_bytes"), partial(getattr, feed, "cursor")
-            )
-            self.readiness.guard("sink", name, partial(self._must_move, name), partial(getattr, feed, "cursor"))
+            waiting, cursor = partial(getattr, feed, "backlog_bytes"), partial(getattr, feed, "cursor")
+            self.readiness.watch("sink", name, waiting, cursor, partial(getattr, self.deliveries[name], "state"))
+            self.readiness.guard("sink", name, partial(self._must_move, name), cursor)
         self.sources = Sources(config, self.spool, self.metrics, self.readiness, self._fatal, once=once)
         self.readiness.guard(
             "spool", "writer", lambda: self.sources.writing and not self.spool.blocked, lambda: self.sources.settled
         )
-        self.control = Control(config.data_dir, {"forget": self._forget})
+        self.control = Control(config.data_dir, {"forget": self._forget, "replay": self._replay})
+        self.replays: Replays | None = None
+        """Made when dead letters are first replayed."""
         self.manager = ServiceManager()
         self.admin = (
             Admin(
@@ -141,6 +144,14 @@ class Pipeline:
         """The command ``shipper spool forget``."""
         return {"freed_bytes": await self.spool.forget(str(request.get("sink")))}
 
+    async def _replay(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The command ``shipper dlq replay``."""
+        if self.replays is None:
+            from shipper.replay import Replays  # what few processes are ever asked for
+
+            self.replays = Replays(self.config, self.spool, self.sources, self.metrics)
+        return await self.replays.handle(request)
+
     def stop(self) -> None:
         """Begin to drain and stop."""
         self._stop.set()
@@ -150,6 +161,7 @@ class Pipeline:
 
         :raises ShipperError: it had to end: a source cannot be used as configured, or the disk refused.
         """
+        await self.sources.prepare()
         if self.admin is not None:
             await self.admin.start()
         await self.control.start()
@@ -167,12 +179,15 @@ class Pipeline:
             asyncio.create_task(self.pace.run()),
             asyncio.create_task(self.manager.run(self.readiness.alive, partial(headline, self))),
         ]
+        if self.ledger is not None:
+            others.append(asyncio.create_task(self.ledger.run()))
         try:
             await self._wait(sources)
         finally:
             self.manager.stopping()
             self._deadline = time.monotonic() + self.config.shutdown_timeout
-            await self._at_most([asyncio.ensure_future(_cancel(sources))])
+            reading = [*sources, *(self.replays.stop() if self.replays is not None else ())]
+            await self._at_most([asyncio.ensure_future(_cancel(reading))])
             await self._drain(deliveries)
             await _cancel(others)
             self.manager.close()
@@ -203,18 +218,24 @@ class Pipeline:
             await self.spool.close()
         except SpoolError as error:
             self._error = self._error or error
+        if self.ledger is not None:
+            await self.ledger.close()
 
     async def _at_most(self, tasks: Sequence["asyncio.Future[Any]"]) -> None:
         """Wait for tasks; once a stop was asked for, no longer than ``shutdown_timeout`` says."""
         if tasks and not self._stop.is_set():
-            everything = asyncio.ensure_future(asyncio.wait(tasks))
-            stopped = asyncio.create_task(self._stop.wait())
-            await asyncio.wait({everything, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            await _cancel([everything, stopped])
-            self._deadline = time.monotonic() + self.config.shutdown_timeout
+            await self._until_stopped(tasks)
         if tasks:
             left = max(0.0, self._deadline - time.monotonic())
             await asyncio.wait(tasks, timeout=left)
+
+    async def _until_stopped(self, tasks: Sequence["asyncio.Future[Any]"]) -> None:
+        """Wait for tasks, or until a stop is asked for; what is left then has ``shutdown_timeout``."""
+        everything = asyncio.ensure_future(asyncio.wait(tasks))
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({everything, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await _cancel([everything, stopped])
+        self._deadline = time.monotonic() + self.config.shutdown_timeout
 
     def _say_what_is_left(self) -> None:
         left = sum(feed.backlog_frames for feed in self.feeds.values())
@@ -234,15 +255,11 @@ class Pipeline:
     async def _catch_up(self) -> None:
         """Wait for the sinks: ``run --once`` for every acknowledgement, a stop for at most ``shutdown_timeout``."""
         waiting = [asyncio.create_task(delivery.wait_caught_up()) for delivery in self.deliveries.values()]
-        everything = asyncio.ensure_future(asyncio.wait(waiting))
-        if self.once and not self._stop.is_set():
-            stopped = asyncio.create_task(self._stop.wait())
-            await asyncio.wait({everything, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            stopped.cancel()
-            self._deadline = time.monotonic() + self.config.shutdown_timeout
-        if not everything.done() and self._error is None:
-            await self._at_most([everything])
-        await _cancel([*waiting, everything])
+        if not self._stop.is_set():
+            await self._until_stopped(waiting)
+        if self._error is None:  # it may have come meanwhile: then nobody waits for what a deadline allows
+            await self._at_most(waiting)
+        await _cancel(waiting)
 
     def _delivery_ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -256,14 +273,16 @@ class Pipeline:
         """Say that it runs, and what is seen: ``watching 3 files (2 MiB) → central collector:7420 connected``."""
         for _ in range(_SETTLE):
             await asyncio.sleep(0.1)
-            if all(delivery.up for delivery in self.deliveries.values()):
+            known = all(source.greeting() is not None for source in self.config.sources.values())
+            if known and all(delivery.up for delivery in self.deliveries.values()):
                 break
         sinks = ", ".join(
             " ".join(filter(None, (name, self.config.sinks[name].describe(), delivery.state)))
             for name, delivery in self.deliveries.items()
         )
         for name, source in self.config.sources.items():
-            line = f"{source.describe()} → {sinks}"
+            seen = "; ".join(filter(None, (source.greeting() or source.describe(), self.sources.failed.get(name))))
+            line = f"{seen} → {sinks}"
             log.info(line, source=name)
         self.manager.ready()
 

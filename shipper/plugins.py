@@ -25,12 +25,18 @@ if TYPE_CHECKING:
 _EXTRAS: Final = {"aiokafka": "kafka"}
 """Which extra of the distribution installs a module that a standard component imports."""
 _STANDARD_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+FILE_MODULE: Final = "shipper_file_"
+"""How the names of modules begin that are made of files beside a config."""
 _numbers = itertools.count()
 """For the modules of files: a class looks its annotations up by its module's name, which must be no other's."""
 
 
 class PluginError(ShipperError):
     """A type cannot be had; the message says why and what to do."""
+
+
+class NotInstalled(PluginError):
+    """It needs a package that an extra of the distribution brings, and that is not here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +147,7 @@ class Finder:
             return self._files[path]
         if not path.is_file():
             raise PluginError(f"there is no file {path}")
-        name = f"shipper_file_{next(_numbers)}_{path.stem}"
+        name = f"{FILE_MODULE}{next(_numbers)}_{path.stem}"
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
             raise PluginError(f"{path} is not a Python file")
@@ -202,7 +208,7 @@ def _load(load: Callable[[], Any], what: str) -> Any:
         missing = (error.name or "").partition(".")[0]
         if missing in _EXTRAS:
             extra = f"edge-shipper[{_EXTRAS[missing]}]"
-            raise PluginError(f"{what} needs the package '{missing}': pip install '{extra}'") from error
+            raise NotInstalled(f"{what} needs the package '{missing}': pip install '{extra}'") from error
         raise PluginError(f"{what} cannot be imported: {error}") from error
     except Exception as error:
         raise PluginError(f"{what} cannot be imported: {type(error).__name__}: {error}") from error

@@ -19,11 +19,16 @@ def follow_process(metrics: Registry) -> None:
     The time of the start is taken once: it stays what it is when somebody sets the clock, and changes with a restart.
     """
     metrics.counter_function("process_cpu_seconds_total", time.process_time)
-    metrics.gauge_function("process_resident_memory_bytes", lambda: _pages(1))
+    metrics.gauge_function("process_resident_memory_bytes", resident)
     metrics.gauge_function("process_virtual_memory_bytes", lambda: _pages(0))
     metrics.gauge_function("process_open_fds", lambda: len(os.listdir(_SELF / "fd")) - 1)  # less the one that lists
     metrics.gauge_function("process_max_fds", lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     metrics.gauge("process_start_time_seconds").set(_started())
+
+
+def resident() -> int:
+    """The process's memory that is in RAM, in bytes."""
+    return _pages(1)
 
 
 def _pages(field: int) -> int:

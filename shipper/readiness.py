@@ -35,7 +35,7 @@ HALF_LINES: Final = 1024 * 1024
 """Bytes that may lie in a source unread for ever: a file may end in half a line, and a line that is not whole is not
 read. It is what one line can have; more than that in the half lines of many files would be odd.
 """
-TICK: Final = 2.0
+TICK: Final = 5.0
 """Seconds between two looks of the ticker."""
 
 _HANGS: Final = {
@@ -56,6 +56,7 @@ class _Watch:
     position: Callable[[], int]
     harmless: int
     """So many bytes may wait for ever."""
+    says: Callable[[], str] | None = None
     last: int = 0
     since: float | None = None
     """When bytes were first seen waiting at ``last``; None: nothing waits."""
@@ -84,14 +85,22 @@ class Readiness:
         self._dead: dict[str, str] = {}
         self._was: bool | None = None
 
-    def watch(self, kind: str, name: str, pending: Callable[[], int], position: Callable[[], int]) -> None:
+    def watch(
+        self,
+        kind: str,
+        name: str,
+        pending: Callable[[], int],
+        position: Callable[[], int],
+        says: Callable[[], str] | None = None,
+    ) -> None:
         """Look after one place where bytes may wait.
 
         ``kind`` is ``sink``, ``source`` or ``chain``; ``pending`` says how many bytes (``chain``: batches) wait there,
         ``position`` is a number that changes whenever some of them got through (a cursor, a sequence number). Both
-        return at once. What waits in a source counts when it is more than ``HALF_LINES``.
+        return at once. What waits in a source counts when it is more than ``HALF_LINES``. ``says`` is what the place
+        thinks of itself: it is shown, and not believed.
         """
-        self._watches[kind, name] = _Watch(pending, position, HALF_LINES if kind == "source" else 0)
+        self._watches[kind, name] = _Watch(pending, position, HALF_LINES if kind == "source" else 0, says)
 
     def guard(self, kind: str, name: str, busy: Callable[[], bool], position: Callable[[], int]) -> None:
         """Look after one thing that this process has in hand, for ``alive``.
@@ -143,9 +152,12 @@ class Readiness:
         for (kind, name), watch in self._watches.items():
             pending, stalled = self._look(watch, now)
             unit, moved = _WORDS[kind]
-            places.setdefault(f"{kind}s", {})[name] = {f"pending_{unit}": pending, "stalled_seconds": round(stalled, 1)}
+            shown = {f"pending_{unit}": pending, "stalled_seconds": round(stalled, 1)}
+            said = "" if watch.says is None else watch.says()
+            places.setdefault(f"{kind}s", {})[name] = {**shown, "state": said} if said else shown
             if stalled >= STALL:
-                reasons.append(f"{kind} {name}: {pending} {unit} wait and none was {moved} for {stalled:.0f} s")
+                reason = f"{kind} {name}: {pending} {unit} wait and none was {moved} for {stalled:.0f} s"
+                reasons.append(f"{reason}; it is {said}" if said else reason)
         ready = not reasons
         self._report(ready, reasons)
         return ready, {"reasons": reasons, "spool_fill": round(fill, 3), **places}

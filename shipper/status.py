@@ -27,6 +27,7 @@ def status(pipeline: "Pipeline") -> dict[str, Any]:
                 "problems": source.problems(),
                 "unread_bytes": intake.unread,
                 "files": dict(intake.files),
+                "lost": intake.lost.recent(),
                 "records": {
                     stage: metrics.value("shipper_records_total", source=name, stage=stage)
                     for stage in ("read", "kept", "dropped", "failed")
@@ -72,7 +73,11 @@ def status(pipeline: "Pipeline") -> dict[str, Any]:
                 for d in spool.damages
             ],
         },
-        "dead_letters": {"bytes": spool.dead_letter_bytes, "room": spool.dead_letter_room},
+        "dead_letters": {
+            "bytes": spool.dead_letter_bytes,
+            "room": spool.dead_letter_room,
+            "replayed": pipeline.replays.replayed if pipeline.replays is not None else 0,
+        },
     }
 
 

@@ -24,8 +24,9 @@ import msgspec
 import pytest
 
 from shipper.batch import Batch, DeadLetter, Format, Labels, Payload, Record, SourceRange
-from shipper.chain.decode import records_of
+from shipper.chain.decode import count_invalid, decode_json, records_of
 from shipper.chain.run import Chain
+from shipper.hostile import HOSTILE_LINES, HOSTILE_RECORDS
 from shipper.processor import Processor
 
 __all__ = ["ChainResult", "Line", "ProcessorConformance", "RunChain", "run_chain", "start_chain"]
@@ -124,42 +125,6 @@ def _payload(lines: list[Line]) -> Payload:
     return Payload.lines(b"".join(line + b"\n" for line in raw))
 
 
-_HOSTILE_LINES: tuple[bytes, ...] = (
-    b"",
-    b" ",
-    b"\0",
-    b"\xff\xfe\x80",
-    b"{",
-    b"{}",
-    b"{}{}",
-    b"null",
-    b'"text"',
-    b'{"message":null}',
-    b'{"a":"\\ud800"}',
-    b'{"a":1e999,"b":NaN}',
-    b'{"a":' * 3000,
-    b"x" * 100_000,
-    b"\x1b[31mred\x1b[0m\r",
-    "\u0663 \u00e9 \U0001f98a \u2028".encode(),
-)
-_DEEP: dict[str, Any] = {"message": "deep"}
-for _ in range(100):
-    _DEEP = {"message": _DEEP}
-_HOSTILE_RECORDS: tuple[Record, ...] = (
-    {},
-    {"": ""},
-    {"message": None},
-    {"message": True},
-    {"message": 2**80},
-    {"message": -1.5e300},
-    {"message": []},
-    {"message": {"message": {}}},
-    {"level": {"level": 1}, "message": ["a", None]},
-    {"parse_error": 1, "processor_error": 2, "labels": 3},
-    _DEEP,
-)
-
-
 class ProcessorConformance:
     """What holds for every processor. Inherit it in a class whose name begins with ``Test``."""
 
@@ -181,7 +146,7 @@ class ProcessorConformance:
             processor.setup()
             processor.teardown()
 
-    @pytest.mark.parametrize("hostile", [_HOSTILE_LINES, _HOSTILE_RECORDS], ids=["lines", "records"])
+    @pytest.mark.parametrize("hostile", [HOSTILE_LINES, HOSTILE_RECORDS], ids=["lines", "records"])
     def test_every_hostile_record_is_accounted_for(self, hostile: Sequence[Line]) -> None:
         """Whatever a record is like, it goes on, is dropped, or fails; what goes on can be read again."""
         result = self._run(hostile)
@@ -192,7 +157,7 @@ class ProcessorConformance:
         """Ordinary records come out the same with hostile ones between them."""
         if self._depends_on_others():
             return
-        hostile = _HOSTILE_RECORDS if self._has_records() else _HOSTILE_LINES
+        hostile = HOSTILE_RECORDS if self._has_records() else HOSTILE_LINES
         mixed = [line for pair in zip(self.lines, [*hostile] * len(self.lines), strict=False) for line in pair]
         alone = self._run(self.lines).records + self._run(mixed[1::2]).records
         assert sorted(map(_comparable, self._run(mixed).records)) == sorted(map(_comparable, alone))
@@ -218,9 +183,41 @@ class ProcessorConformance:
         """``process_lines`` gives what ``process`` gives for records of raw lines."""
         if type(self.make()).process_lines is Processor.process_lines or self._has_records():
             return
-        lines = [*self.lines, *_HOSTILE_LINES]
+        lines = [*self.lines, *HOSTILE_LINES]
         singly = _run([msgspec.structs.replace(self.make(), where="true")], lines)
         assert self._run(lines).records == singly.records
+
+    def test_lines_written_as_json_equal_lines_parsed(self) -> None:
+        """``json_lines`` gives what ``process_lines`` gives, as JSON on one line each."""
+        cls = type(self.make())
+        if cls.json_lines is Processor.json_lines or self._has_records():
+            return
+        processor = self.make()
+        processor.setup()
+        for lines in (_raw_lines(self.lines), [*_raw_lines(self.lines), *HOSTILE_LINES]):
+            parsed, written = processor.process_lines(lines.copy()), processor.json_lines(lines.copy())
+            if written is None:
+                continue
+            assert parsed is not None
+            assert all(b"\n" not in line for line in written if isinstance(line, bytes))
+            assert list(map(_decoded, written)) == list(map(_decoded, parsed))
+        processor.teardown()
+
+    def test_a_record_without_a_suspect_stays_as_it_is(self) -> None:
+        """``suspects`` misses nothing: what it does not point at is not changed, as a line or as a JSON object."""
+        if type(self.make()).suspects is Processor.suspects:
+            return
+        processor = self.make()
+        processor.setup()
+        lines: list[Line] = [*self.lines, *(HOSTILE_RECORDS if self._has_records() else HOSTILE_LINES)]
+        for line in lines:
+            for shape in _shapes(line):
+                payload = _payload([shape])
+                data = b"".join(record + b"\n" for record in payload.raw())
+                found = processor.suspects(data)
+                if found is not None and not found and b"\\u" not in data and not count_invalid(data, [data]):
+                    assert self._run([shape]).records == _run([], [shape]).records, shape
+        processor.teardown()
 
     def test_its_state_survives_a_restart(self) -> None:
         """Half of the lines, a restart from the stored state, the other half: as if nothing had happened."""
@@ -238,7 +235,10 @@ class ProcessorConformance:
 
     def test_it_changes_only_the_fields_that_it_declares(self) -> None:
         """The planner trusts ``writes``."""
-        writes = self.make().writes
+        processor = self.make()
+        processor.setup()
+        writes = processor.writes
+        processor.teardown()
         if writes is None:
             return
         for line in self.lines:
@@ -263,6 +263,22 @@ def _run(processors: Sequence[Processor], lines: Sequence[Line]) -> ChainResult:
     result = run_batch(chain, lines)
     chain.teardown()
     return result
+
+
+def _raw_lines(lines: Sequence[Line]) -> list[bytes]:
+    return [line.encode() if isinstance(line, str) else line for line in lines if not isinstance(line, dict)]
+
+
+def _shapes(line: Line) -> list[Line]:
+    """A line as it is, and as the record that a shipper further up makes of it."""
+    return [line] if isinstance(line, dict) else [line, *_run([], [line]).records]
+
+
+def _decoded(result: Any) -> Any:
+    """A parser's result, for comparison: the record, or the text of what is wrong."""
+    if isinstance(result, bytes):
+        return decode_json(result)
+    return str(result) if isinstance(result, Exception) else result
 
 
 def _comparable(record: Record) -> bytes:

@@ -1,6 +1,7 @@
 """Sizes and durations as people write them in a config: ``64MiB``, ``5s``."""
 
 import re
+from math import isfinite
 from typing import Final
 
 _SIZES: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12} | {
@@ -23,7 +24,10 @@ class ByteSize(int):
         units = {unit.lower(): factor for unit, factor in _SIZES.items()}
         if match is None or match[2].lower() not in units:
             raise ValueError(f"{text!r} is not a size; write bytes or a unit, as in 4096, 256KiB, 64MiB, 1GiB")
-        return cls(float(match[1]) * units[match[2].lower()])
+        size = float(match[1]) * units[match[2].lower()]
+        if not isfinite(size):
+            raise ValueError("a size of so many digits is none")
+        return cls(size)
 
     def __str__(self) -> str:
         for unit in ("TiB", "GiB", "MiB", "KiB"):

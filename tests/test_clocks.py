@@ -20,16 +20,58 @@ ALLOWED = {
     ("log_lines.py", "time.time"): "the time in a log line is for people",
     ("log_lines.py", "time.localtime"): "the time in a log line on a terminal is for people",
     ("sources/file/framing.py", "time.time_ns"): "read_at of a frame is the wall clock by definition",
-    ("sources/file/follow.py", "time.time_ns"): "read_at of a batch without records; nobody reads it",
+    ("sources/file/turns.py", "time.time_ns"): "read_at of a batch without records; nobody reads it",
+    ("sources/journald/reader.py", "time.time_ns"): "read_at of a frame is the wall clock by definition",
     ("sinks/meter.py", "time.time"): "the age of a frame when a sink takes it; implausible ones count as 0",
     ("sources/file/tail.py", "st_mtime_ns"): "compared for being another one: the file was written to",
     ("sources/file/catalog.py", "st_mtime_ns"): "compared for being another one: the file was written to",
-    ("sources/file/discover.py", "st_mtime_ns"): "compared for being another one; and which of two looks at a file was "
+    ("sources/file/keeping.py", "st_mtime_ns"): "compared for being another one; and which of two looks at a file was "
     "the later: after a jump back, bytes that are truncated before they were read may be counted too low",
+    (
+        "sources/file/limits.py",
+        "time.time_ns",
+    ): "ignore_older asks for the age of a file never seen: the wall clock less "
+    "its time of modification, there is nothing else; known files never depend on it",
+    ("sources/file/descriptors.py", "st_mtime_ns"): "compared for being another one: the file was written to",
+    ("sources/file/glance.py", "st_mtime_ns"): "compared for being another one: the file was written to",
+    ("sources/file/globs.py", "st_ctime_ns"): "compared for being another one: a directory has other names",
+    ("sources/file/examine.py", "st_mtime_ns"): "compared for being another one: the file was written to",
+    ("sources/file/likeness.py", "st_mtime_ns"): "compared for being another one: the file was written to",
+    ("sources/file/candidates.py", "st_mtime_ns"): "compared for being another one: the file was written to",
+    ("sources/file/doubts.py", "st_mtime_ns"): "compared for being another one: the file was written to",
+    ("sources/file/refused.py", "st_mtime_ns"): "compared for being another one: the file was written to",
+    ("sources/file/kin.py", "st_mtime_ns"): "compared for being another one: the file was written to",
+    ("sources/file/join.py", "time.time_ns"): "read_at of a frame is the wall clock by definition",
+    ("sources/syslog/source.py", "time.time_ns"): "read_at of a frame is the wall clock by definition",
+    ("sources/kafka/cut.py", "time.time_ns"): "read_at of a frame is the wall clock by definition",
+    (
+        "sinks/kafka/records.py",
+        "time.time_ns",
+    ): "brokers judge a message's time by their clocks: it claims no later one",
+    (
+        "processors/shipper_processors/lookup.py",
+        "time.time",
+    ): "whether a table was written to just now: with a clock that was set it is read a second later",
+    (
+        "processors/shipper_processors/parse_syslog.py",
+        "time.time",
+    ): "the year of a timestamp without one is the nearest to now",
+    (
+        "processors/shipper_processors/parse_timestamp.py",
+        "time.time",
+    ): "the year of a timestamp without one is the nearest to now",
+    ("sources/file/limits.py", "st_mtime_ns"): "the same; and compared for being another one",
+    (
+        "sources/file/rotated.py",
+        "st_mtime_ns",
+    ): "orders rotated files that were never seen, which nothing else does; and compared for being another one",
     ("cli/tokens.py", "datetime.now"): "the day on which a token was made is for people",
-    ("wire/tls.py", "datetime.now"): "warns of certificates near their end; TLS itself judges them by the wall clock",
-    ("wire/tls.py", "st_mtime_ns"): "compared for being another one: the certificate was renewed",
-    ("wire/tokens.py", "st_mtime_ns"): "compared for being another one: the tokens were changed",
+    (
+        "wire/certificates.py",
+        "datetime.now",
+    ): "warns of certificates near their end; TLS itself judges them by the wall clock",
+    ("processors/shipper_processors/_table.py", "st_mtime_ns"): "compared for being another one: a table was changed",
+    ("wire/files.py", "st_mtime_ns"): "compared for being another one: a certificate or the tokens were changed",
 }
 
 

@@ -32,9 +32,12 @@ def test_an_agent_loads_no_openssl_and_nothing_else_that_it_does_not_use(tmp_pat
     assert {"shipper.sources.file", "shipper.sinks.grpc", "grpc", "shipper.v1.ingest_pb2"} <= loaded
     assert not loaded & {"_ssl", "_hashlib", "cryptography"}
     assert not loaded & {"shipper.chain.expression", "shipper.chain.where_code"}  # there is no "where"
+    # Nothing asks for them.
+    assert not loaded & {"shipper.chain.sandbox", "shipper.chain.child", "shipper.chain.workers"}
     assert not loaded & {"google.protobuf.internal.python_message", "google.protobuf.text_format"}
     assert not loaded & {"ipaddress", "importlib.metadata", "hashlib", "secrets", "email", "difflib"}
     assert not loaded & {"shipper.wire.server", "shipper.wire.tokens", "shipper.config.schema", "shipper.docs"}
+    assert not loaded & {"sqlite3", "_sqlite3", "shipper.ledger.keeper", "shipper.ledger.changes"}
 
 
 def test_what_is_postponed_is_there_when_it_is_used() -> None:

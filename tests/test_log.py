@@ -19,7 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shipper import log as log_module
+from shipper.batch import Format
 from shipper.log import RateLimit, configure, get_logger
+from shipper.units import ByteSize, Duration
 
 LOG = get_logger("spool")
 
@@ -122,6 +124,13 @@ def test_a_field_named_like_a_fixed_one_does_not_replace_it() -> None:
     LOG.info("x", time=3, level="y")
     event = _json_lines(stream.getvalue())[0]
     assert (event["level"], event["time_"], event["level_"]) == ("info", 3, "y")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_number_of_a_class_of_its_own_is_a_number(as_json: bool) -> None:
+    stream = _written(as_json=as_json)
+    LOG.warning("no room", size=ByteSize.parse("1KiB"), wait=Duration(1.5), kind=Format.SIZED)
+    assert re.findall(r"(?:size|wait|kind)\W+([\d.]+)", stream.getvalue()) == ["1024", "1.5", "3"]
 
 
 def test_long_values_are_cut() -> None:

@@ -155,6 +155,16 @@ def test_the_numbers_behind_the_answer_are_shown(pipeline: _Pipeline) -> None:
     }
 
 
+def test_what_a_sink_says_of_itself_is_shown_and_not_believed(pipeline: _Pipeline) -> None:
+    pipeline.readiness.watch("sink", "kafka", lambda: 5, lambda: 7, lambda: "connected")
+    pipeline.after(0)
+    pipeline.now += STALL
+    ready, shown = pipeline.readiness.check()
+    assert not ready
+    assert shown["reasons"] == ["sink kafka: 5 bytes wait and none was acknowledged for 30 s; it is connected"]
+    assert shown["sinks"]["kafka"]["state"] == "connected"
+
+
 def test_the_log_says_when_it_turns_red_and_when_it_is_ready_again(
     pipeline: _Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:

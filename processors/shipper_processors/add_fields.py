@@ -20,7 +20,8 @@ class AddFields(Processor):
     """
 
     fields: dict[str, str | int | float | bool | None]
-    """The fields and their values: text, numbers, true, false or null."""
+    """The fields and their values: text, numbers, true, false or null. They are put at the top: a dot is a part of the
+    name here, as these may become labels."""
     overwrite: bool = False
     """Replace the values of fields that are there already."""
 
@@ -31,6 +32,16 @@ class AddFields(Processor):
         for name, value in self.fields.items():
             if isinstance(value, int) and not -(2**63) <= value < 2**64:
                 raise ValueError(f"the value of {name} does not fit into 64 bits; write it in quotes")
+
+    @property
+    def reads(self) -> frozenset[str] | None:
+        """Whether they are there."""
+        return frozenset(self.fields)
+
+    @property
+    def writes(self) -> frozenset[str] | None:
+        """All of them."""
+        return frozenset(self.fields)
 
     def constants(self) -> dict[str, Any] | None:
         """All of them, if nothing is to be replaced."""

@@ -1,6 +1,6 @@
 """Keep some records only."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from shipper import Processor, Record
 
@@ -15,12 +15,22 @@ class Keep(Processor):
     """
 
     owns_where: ClassVar[bool] = True
-    writes: ClassVar[frozenset[str] | None] = frozenset()
+    selects: ClassVar[Literal["keep", "drop"] | None] = "keep"
 
     def setup(self) -> None:
         """:raises ValueError: there is no condition."""
         if self.where is None:
             raise ValueError("where is missing: say which records to keep, as in where: level == 'error'")
+
+    @property
+    def reads(self) -> frozenset[str] | None:
+        """What the condition names."""
+        return None if self.condition is None else self.condition.fields
+
+    @property
+    def writes(self) -> frozenset[str] | None:
+        """Nothing: it only takes records out."""
+        return frozenset()
 
     def process_batch(self, records: list[Record]) -> list[Record]:
         """Take out what does not meet the condition."""

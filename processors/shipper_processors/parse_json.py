@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from shipper import OnError, Processor, Record, decode_json, decode_json_lines
+from shipper_processors import _paths
 
 
 class ParseJson(Processor):
@@ -16,15 +17,24 @@ class ParseJson(Processor):
 
         processors:
           - parse_json                                     # every line is JSON
-          - parse_json: {field: payload}                   # {"payload": "{\"a\": 1}"} becomes {"a": 1}
+          - parse_json: {field: payload}                   # {"payload": "{\"a\": 1}"} -> {"a": 1}
           - parse_json: {where: "startswith(message, '{')"}  # only lines that look like JSON
     """
 
     field: str = "message"
-    """The field that holds the JSON text."""
+    """The field that holds the JSON text; nested ones as in a condition. What is found takes its place."""
 
     default_on_error: ClassVar[OnError] = "keep"
     error_field: ClassVar[str] = "parse_error"
+
+    def setup(self) -> None:
+        """:raises ValueError: ``field`` is no field's name."""
+        self.path = _paths.parse(self.field)
+
+    @property
+    def takes_json(self) -> bool:
+        """The line is the record."""
+        return self.field == "message"
 
     def process_lines(self, lines: list[bytes]) -> list[Record | Exception] | None:
         """The quick way: lines to records without a record for the line in between."""
@@ -32,10 +42,12 @@ class ParseJson(Processor):
 
     def process(self, record: Record) -> Record:
         """Put the object's fields in the place of the text."""
-        text = record.get(self.field)
+        text = _paths.get(record, self.path)
         if not isinstance(text, str):
-            raise ValueError(f"the field {self.field} is not text")  # noqa: TRY004 - what is wrong is the record
+            problem = "missing" if text is _paths.ABSENT else "not text"
+            raise ValueError(f"the field {self.field} is {problem}")  # noqa: TRY004 - what is wrong is the record
         parsed = decode_json(text)
-        if len(record) == 1:
+        if len(record) == 1 and len(self.path) == 1:
             return parsed
-        return {name: value for name, value in record.items() if name != self.field} | parsed
+        _paths.pop(record, self.path)
+        return record | parsed

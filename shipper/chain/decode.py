@@ -3,10 +3,13 @@
 - A raw line becomes ``{"message": text}``; invalid UTF-8 becomes U+FFFD.
 - JSON is decoded by msgspec, one call a line: it keeps integers of any size, and a line is one record whatever stands
   in it (``{}{}``, a value that spans lines and an empty line are errors of that line alone).
+- A number that is too large for a float (``1e999``) is the text of it: nothing is lost, and a line in which nobody
+  looks at such a number need not be searched for it.
 - What cannot be decoded never raises here: it comes back as an exception in its place, or as a raw record.
 """
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
@@ -22,13 +25,25 @@ Decoded: TypeAlias = "Record | ValueError"
 _decode: Final[Callable[[bytes | str], Record]] = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+def _number(text: str) -> float | str:
+    number = float(text)
+    return number if isfinite(number) else text
+
+
+_decode_odd: Final[Callable[[bytes | str], Record]] = msgspec.json.Decoder(dict[str, Any], float_hook=_number).decode
+
+
 def decode_json(text: bytes | str) -> Record:
-    """The JSON object in ``text``: integers keep every digit, the last of equal names wins, invalid UTF-8 is U+FFFD.
+    """The JSON object in ``text``: integers keep every digit, a number beyond a float is text, the last of equal
+    names wins, invalid UTF-8 is U+FFFD.
 
     :raises ValueError: it is not one JSON object; the message says why, without quoting it.
     """
     try:
-        return _decode(text)
+        try:
+            return _decode(text)
+        except msgspec.ValidationError:  # where it is not a number
+            return _decode_odd(text)
     except UnicodeError:
         return decode_json(text.decode("utf-8", "replace") if isinstance(text, bytes) else valid_text(text))
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -57,18 +72,20 @@ def decode_text(lines: Sequence[bytes]) -> tuple[list[str], int]:
         return [line.decode() for line in lines], 0
     except UnicodeDecodeError:
         texts = [line.decode("utf-8", "replace") for line in lines]
-        return texts, sum(map(_invalid, lines))
+        return texts, sum(not is_text(line) for line in lines)
 
 
 def count_invalid(data: bytes, lines: Sequence[bytes]) -> int:
     """How many of the lines, which make up ``data``, hold invalid UTF-8."""
-    if data.isascii():
-        return 0
+    return 0 if is_text(data) else sum(not is_text(line) for line in lines)
+
+
+def is_text(data: bytes) -> bool:
+    """Whether it is valid UTF-8."""
     try:
-        data.decode()
+        return data.isascii() or data.decode() is not None
     except UnicodeDecodeError:
-        return sum(map(_invalid, lines))
-    return 0
+        return False
 
 
 def raw_record(raw: bytes) -> Record:
@@ -102,14 +119,6 @@ def objects(lines: Sequence[bytes]) -> list[Record]:
     ]
 
 
-def _invalid(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return True
-    return False
-
-
 def valid_text(text: str) -> str:
     """The text with its surrogates joined to characters where they are pairs, else U+FFFD: only then it is UTF-8."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -119,4 +128,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "nested too deep"
     # "Expected `object`, got `array` - at `$`": in their words, without the path that means nothing to a reader of logs
-    return str(error).partition(" - at ")[0]
+    text = str(error).partition(" - at ")[0]
+    # Of all their words these could be taken for a loss of ours.
+    return "the JSON ends too early" if text == "Input data was truncated" else text

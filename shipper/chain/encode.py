@@ -71,8 +71,19 @@ def encode_records(records: Sequence[Record]) -> tuple[Payload, list[tuple[int, 
             try:
                 lines.append(encode_json(record) + b"\n")
             except ValueError as error:
-                failures.append((index, error))
+                failures.append((index, _named(record, error)))
         return Payload(Format.NDJSON, b"".join(lines), len(lines)), failures
+
+
+def _named(record: Record, error: ValueError) -> ValueError:
+    """The error with the name of the field that it is about."""
+    for name, value in record.items():
+        try:
+            encode_json({name: value})
+        except ValueError as reason:
+            # Names that are no text are the record's own fault: there is no field to tell of.
+            return ValueError(f"the field {name}: {reason}") if isinstance(name, str) else error
+    return error
 
 
 def _mended(value: Any) -> Any:

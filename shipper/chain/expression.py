@@ -12,7 +12,8 @@
 - ``in`` takes a list of literals, or a field: an item of a list, or a part of a text.
 - ``contains``, ``startswith``, ``endswith`` and ``matches`` (a regular expression, anywhere in the text) are false for
   what is not text. ``lower`` of what is not text is null. ``exists`` is true for a field that is there, null or not.
-- A condition is never an error once it was read: a value that cannot be compared does not match.
+- A condition is never an error once it was read: a value that cannot be compared does not match. The one exception is a
+  regular expression that is not done with a text in time (``PatternTimeout``): nobody knows whether it matches.
 
 ``where_text`` reads the text, ``where_code`` makes Python code of it, ``where_values`` is what that code calls.
 """
@@ -24,6 +25,7 @@ from typing import Any, Final
 from shipper.batch import Record
 from shipper.chain.where_code import Compiler
 from shipper.chain.where_text import Text
+from shipper.errors import PatternTimeout
 
 _TEMPLATE: Final = """
 def test(r, labels):
@@ -50,8 +52,9 @@ class Condition:
     def __init__(self, text: str) -> None:
         """:raises ValueError: the text is not a condition; the message says where and what would be."""
         parsed = Text(text)
-        compiler = Compiler(parsed)
-        test = compiler.condition(parsed.tree)
+        compiler = Compiler()
+        self._patterns: dict[str, Any] = {}
+        test = compiler.whole(parsed, self._patterns)
         self.text = text
         self.tree = parsed.tree
         self.fields = frozenset(compiler.roots)
@@ -68,29 +71,44 @@ class Condition:
         """:raises ValueError: the text is not a condition; the message says where and what would be."""
         return cls(text)
 
+    def code(self, compiler: Compiler) -> str:
+        """Code for a function that judges by other conditions too. It shares the patterns, and their patience."""
+        return compiler.whole(Text(self.text), self._patterns)
+
     def __call__(self, record: Record, labels: Mapping[str, Any]) -> bool:
-        """Whether one record meets the condition."""
+        """Whether one record meets the condition. :raises PatternTimeout: that took too long to find out."""
         try:
             return self._test(record, labels)
+        except PatternTimeout:
+            raise
         except Exception:  # noqa: BLE001 - a processor may leave objects whose own comparison raises: no match
             return False
 
     def mask(self, records: Sequence[Record], labels: Mapping[str, Any]) -> list[bool]:
-        """For each record whether it meets the condition."""
+        """For each record whether it meets the condition.
+
+        :raises PatternTimeout: that took too long to find out, for one of them.
+        """
         try:
             return self._mask(records, labels)
         except Exception:  # noqa: BLE001 - see __call__
             return [self(record, labels) for record in records]
 
     def select(self, records: Sequence[Record], labels: Mapping[str, Any]) -> list[Record]:
-        """The records that meet the condition, in their order."""
+        """The records that meet the condition, in their order.
+
+        :raises PatternTimeout: that took too long to find out, for one of them.
+        """
         try:
             return self._select(records, labels)
         except Exception:  # noqa: BLE001 - see __call__
             return [record for record in records if self(record, labels)]
 
     def reject(self, records: Sequence[Record], labels: Mapping[str, Any]) -> list[Record]:
-        """The records that do not meet the condition, in their order."""
+        """The records that do not meet the condition, in their order.
+
+        :raises PatternTimeout: that took too long to find out, for one of them.
+        """
         try:
             return self._reject(records, labels)
         except Exception:  # noqa: BLE001 - see __call__

@@ -36,8 +36,8 @@ _TRIES: Final = 8
 _PLACEHOLDER: Final = b'{"":0'
 
 
-def flat_lines(frame: Frame, *, identity: bool, read_at: bool) -> list[bytes]:
-    """One JSON object with its newline for each record of the frame.
+def flat_lines(frame: Frame, *, identity: bool, read_at: bool, end: bytes = b"\n") -> list[bytes]:
+    """One JSON object with ``end`` behind it for each record of the frame.
 
     ``identity`` adds ``_stream`` (hex), ``_seq`` and ``_index`` (and ``_sub`` where one record became several), by
     which a reader can drop doubles; ``read_at`` adds ``_read_at`` (RFC 3339, UTC, microseconds).
@@ -50,15 +50,15 @@ def flat_lines(frame: Frame, *, identity: bool, read_at: bool) -> list[bytes]:
     raw = payload.raw()
     extra: dict[str, Any] = {"_read_at": rfc3339(frame.read_at)} if read_at else {}
     marks: Sequence[_Mark] | None = None
-    if identity:
-        stream, seq, indices = frame.identities()
-        extra |= {"_stream": stream.hex(), "_seq": seq}
-        subs = frame.meta.subs
-        marks = [(index,) for index in indices] if subs is None else list(zip(indices, subs, strict=False))
-    if len(raw) != frame.records or (marks is not None and len(marks) != frame.records):
+    stream, seq, indices = frame.identities()
+    subs = frame.meta.subs
+    if {len(raw), len(indices), len(raw if subs is None else subs)} != {frame.records}:
         raise FrameError(f"frame {frame.seq}: {frame.records} records were promised, others came out")
+    if identity:
+        extra |= {"_stream": stream.hex(), "_seq": seq}
+        marks = [(index,) for index in indices] if subs is None else list(zip(indices, subs, strict=True))
     try:
-        return _Merger(frame.labels, extra, marks).lines(payload, raw)
+        return _Merger(frame.labels, extra, marks, end).lines(payload, raw)
     except ValueError as error:
         raise FrameError(f"frame {frame.seq}: its labels are not JSON: {error}") from error
 
@@ -93,8 +93,9 @@ def merge(record: Record, labels: Labels, extra: dict[str, Any]) -> Record:
 class _Merger:
     """Labels and identity of one frame, ready to go into its records."""
 
-    def __init__(self, labels: Labels, extra: dict[str, Any], marks: "Sequence[_Mark] | None") -> None:
+    def __init__(self, labels: Labels, extra: dict[str, Any], marks: "Sequence[_Mark] | None", end: bytes) -> None:
         """:raises ValueError: the labels cannot be written as JSON."""
+        self._end = end
         self._labels = labels
         self._extra = extra
         self._marks = marks
@@ -145,10 +146,10 @@ class _Merger:
 
     def _spliced(self, heads: list[bytes]) -> list[bytes]:
         if self._marks is None:
-            tail = self._tail + b"}\n"
+            tail = self._tail + b"}" + self._end
             return [head + tail for head in heads]
         subs = b',"_sub":%d' if "_sub" in self._reserved else b""
-        end = self._tail.replace(b"%", b"%%") + b',"_index":%d' + subs + b"}\n"
+        end = self._tail.replace(b"%", b"%%") + b',"_index":%d' + subs + b"}" + self._end
         return [head + end % mark for head, mark in zip(heads, self._marks, strict=True)]
 
     def _merged(self, kind: Format, raw: list[bytes], which: Sequence[int]) -> list[bytes]:
@@ -161,7 +162,7 @@ class _Merger:
                 record = {**raw_record(chosen[index]), "parse_error": str(error)}
                 flat[index] = merge(record, self._labels, self._identity(which[index]))
             payload, _ = encode_records(flat)
-        return [line + b"\n" for line in payload.raw()]
+        return [line + self._end for line in payload.raw()]
 
     def _identity(self, at: int) -> dict[str, Any]:
         return self._extra | dict(zip(_MARKS, self._marks[at], strict=False)) if self._marks else self._extra

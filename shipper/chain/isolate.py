@@ -7,11 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress
 from operator import is_
+from pathlib import Path
+from traceback import walk_tb
 from types import NoneType
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from shipper.batch import Record
 from shipper.chain.lineage import matched
+
+_ENGINE: Final = Path(__file__).parent
 
 
 class Fail(Protocol):
@@ -42,7 +46,7 @@ def run_each(process: Callable[[Record], Any], records: list[Record], fail: Fail
             for record in rest:
                 results.append(process(record))  # noqa: PERF401 - what was done before an error must not be done twice
         except Exception as error:  # noqa: BLE001 - code of others: whatever it raises costs this record
-            results.append(error.with_traceback(None))
+            results.append(_located(error))
         except SystemExit:  # and it cannot end the process
             results.append(_exit())
     return settle(results, records.__getitem__, fail)
@@ -142,7 +146,7 @@ def _attempt(process_batch: Callable[[list[Record]], Any], records: list[Record]
     try:
         made = process_batch(records.copy())
     except Exception as error:  # noqa: BLE001 - code of others: whatever it raises costs these records
-        return error.with_traceback(None)
+        return _located(error)
     except SystemExit:  # and it cannot end the process
         return _exit()
     if not isinstance(made, list):
@@ -151,6 +155,16 @@ def _attempt(process_batch: Callable[[list[Record]], Any], records: list[Record]
         return made
     odd = [record for record in made if not isinstance(record, dict)]
     return _rubbish("process_batch", odd) if odd else made
+
+
+def _located(error: Exception) -> Exception:
+    """The error without its traceback, which would keep the batch alive, but with the line of the processor's file."""
+    frames = [step for step in walk_tb(error.__traceback__) if Path(step[0].f_code.co_filename).parent != _ENGINE]
+    if frames and not isinstance(error, ValueError):  # whose text is the author's own, and enough
+        file = frames[0][0].f_code.co_filename
+        line = [line for frame, line in frames if frame.f_code.co_filename == file][-1]
+        error.__dict__["place"] = f"{Path(file).name}:{line}"
+    return error.with_traceback(None)
 
 
 def _exit() -> RuntimeError:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection
 from itertools import accumulate
 
 import msgspec
@@ -22,7 +22,9 @@ class Tally:
         sizes = [span.read for span in self._ranges]
         self._bounds = [0, *accumulate(sizes)][:-1] if sum(sizes) == count else [0] * len(sizes)
         """The index of each range's first record; where the ranges do not say so, the last range stands for all."""
-        self._gone: list[tuple[int, str]] = []
+        self._gone: Counter[tuple[int, str]] = Counter()
+        """By the record's index and why; the index is 0 where nobody needs to know it."""
+        self._indices: set[int] = set()
 
     @property
     def one_range(self) -> bool:
@@ -31,15 +33,16 @@ class Tally:
 
     def gone(self, index: int, why: str) -> None:
         """The record of that index does not go on."""
-        self._gone.append((index, why))
+        self._gone[index, why] += 1
+        self._indices.add(index)
 
     def filtered(self, count: int, why: str) -> None:
         """So many records do not go on."""
-        self._gone += [(0, why)] * count
+        self._gone[0, why] += count
 
     def has_gone(self, index: int) -> bool:
         """Whether that record was counted already."""
-        return any(index == other for other, _ in self._gone)
+        return index in self._indices
 
     def place(self, index: int) -> tuple[SourceRange, int]:
         """The range that held a record, and the record's index in it."""
@@ -48,15 +51,13 @@ class Tally:
         at = self._range(index)
         return self._ranges[at], index - self._bounds[at]
 
-    def ranges(self, survivors: Iterable[int]) -> list[SourceRange]:
+    def ranges(self, survivors: Collection[int]) -> list[SourceRange]:
         """The ranges with their counts. ``survivors``: of each record that goes on, the index it was read with."""
-        if self.one_range:
-            kept, gone = Counter({0: sum(1 for _ in survivors)}), {0: [why for _, why in self._gone]}
-        else:
-            kept, gone = Counter(map(self._range, survivors)), {}
-            for index, why in self._gone:
-                gone.setdefault(self._range(index), []).append(why)
-        return [_counted(span, kept[at], gone.get(at, [])) for at, span in enumerate(self._ranges)]
+        kept = Counter({0: len(survivors)}) if self.one_range else Counter(map(self._range, survivors))
+        gone: dict[int, Counter[str]] = {}
+        for (index, why), count in self._gone.items():
+            gone.setdefault(0 if self.one_range else self._range(index), Counter())[why] += count
+        return [_counted(span, kept[at], gone.get(at, Counter())) for at, span in enumerate(self._ranges)]
 
     def _range(self, index: int) -> int:
         return bisect_right(self._bounds, index) - 1
@@ -73,8 +74,6 @@ def _ranges(batch: Batch, count: int) -> list[SourceRange]:
     return batch.ranges
 
 
-def _counted(span: SourceRange, kept: int, gone: list[str]) -> SourceRange:
-    dropped = Counter(why for why in gone if why != FAILED)
-    return msgspec.structs.replace(
-        span, kept=kept, dropped=dict(Counter(span.dropped) + dropped), failed=span.failed + gone.count(FAILED)
-    )
+def _counted(span: SourceRange, kept: int, gone: Counter[str]) -> SourceRange:
+    failed = span.failed + gone.pop(FAILED, 0)
+    return msgspec.structs.replace(span, kept=kept, dropped=dict(Counter(span.dropped) + gone), failed=failed)

@@ -6,7 +6,6 @@ the ``repr`` of a string or a number that was parsed. It can call nothing but wh
 
 import ast
 import operator
-import re
 from typing import Any, Final, TypeAlias
 
 from shipper.chain.where_text import Text
@@ -36,10 +35,14 @@ _Literal: TypeAlias = "tuple[Any]"
 
 
 class Compiler:
-    """Syntax tree to the text of one Python expression over ``r`` (a record), checked node by node."""
+    """Syntax trees to the text of Python expressions over ``r`` (a record), checked node by node. The code of several
+    conditions can stand in one function.
+    """
 
-    def __init__(self, text: Text) -> None:
-        self._text = text
+    _text: Text
+    _patterns: dict[str, Any]
+
+    def __init__(self) -> None:
         self._constants: dict[str, Any] = {}
         self.roots: dict[str, int] = {}
         self._temporaries = 0
@@ -54,6 +57,13 @@ class Compiler:
             f"    l{number} = labels.get({name!r})\n    e{number} = {name!r} in labels\n"
             for name, number in self.roots.items()
         )
+
+    def whole(self, text: Text, patterns: dict[str, Any]) -> str:
+        """Code that is True or False: a whole condition. ``patterns``: what its regular expressions are searched
+        with, by their text; those that are not there yet are added.
+        """
+        self._text, self._patterns = text, patterns
+        return self.condition(text.tree)
 
     def condition(self, node: ast.expr, depth: int = 0) -> str:
         """Code that is True or False."""
@@ -161,10 +171,14 @@ class Compiler:
             raise self._text.error(node, "matches() takes a regular expression in quotes")
         if any("\0" < character < "\t" for character in boxed[0]):
             raise self._text.error(node, r"`\b` in plain quotes is a control character: write r'\bword\b'")
+        from shipper.patterns import Pattern  # few conditions have one
+
         try:
-            return self._constant(re.compile(boxed[0]).search)
-        except (re.error, RecursionError, OverflowError) as error:
-            raise self._text.error(node, f"the regular expression cannot be read: {error}") from None
+            if boxed[0] not in self._patterns:
+                self._patterns[boxed[0]] = Pattern(boxed[0]).search
+        except ValueError as error:
+            raise self._text.error(node, str(error)) from None
+        return self._constant(self._patterns[boxed[0]])
 
     def _exists(self, node: ast.Call, depth: int) -> str:
         (argument,) = self._arguments("exists", node, 1, "exists(name)")

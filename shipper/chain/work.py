@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from shipper.batch import DEAD_LETTER_RAW, Batch, DeadLetter, Format, Origin, Payload, Record
-from shipper.chain.decode import count_invalid, decode_text, objects, raw_record, valid_text
+from shipper.chain.decode import is_text, raw_record
 from shipper.chain.encode import encode_json, encode_records
 from shipper.chain.isolate import Outcome
 from shipper.chain.lineage import Lineage
+from shipper.chain.rows import Rows
 from shipper.chain.tally import FAILED, Tally
+from shipper.chain.words import described
 from shipper.errors import FrameError
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 _ENCODE: Final = "encode"
 """Who is named where a record cannot be written as JSON."""
-_ERROR_LENGTH: Final = 500
 _STORED: Final = 64
 """What a dead letter takes on disk beside its own bytes, at most."""
 _letter_bytes: Final = msgspec.msgpack.Encoder(enc_hook=str).encode
@@ -38,17 +39,19 @@ class Work:
         self._records: list[Record] | None = None
         self._raw: list[bytes] | None = None
         self._payload: Payload | None = None
+        self.rows: Rows | None = None
+        """The records as bytes, until somebody asks for all of them in full."""
         if isinstance(payload, list):
             self._records, self._raw, count = payload, [], len(payload)
         else:
             self._payload = payload if isinstance(payload, Payload) else _opened(payload)
+            self.rows = Rows(self._payload)
             count = self._payload.count
         self.labels = batch.labels
         self.changed = self._payload is None
         """A record may differ from its bytes."""
         self._lineage = Lineage()
         self._tally = Tally(batch, count)
-        self._invalid = 0
         self._letters: list[DeadLetter] = []
         self.kept_errors: Counter[str] = Counter()
         """Records that failed and go on with the error in a field, by the processor."""
@@ -62,30 +65,29 @@ class Work:
 
     @property
     def lines(self) -> list[bytes] | None:
-        """The raw lines, as long as nobody made records of them."""
-        raw_lines = self._payload is not None and self._payload.format is Format.LINES
-        return self.raw if raw_lines and self._records is None else None
+        """The raw records, as long as nobody made records of JSON of them. Joined ones hold newlines."""
+        return None if self.rows is None else self.rows.raw
 
     @property
     def records(self) -> list[Record]:
-        """The records as they are now."""
-        if self._records is None:
-            if self._payload and self._payload.format is Format.NDJSON:
-                self._records = objects(self.raw)
-            else:
-                texts, self._invalid = decode_text(self.raw)
-                self._records = [{"message": text} for text in texts]
-        return self._records
+        """The records as they are now, in full."""
+        if self.rows is not None:
+            self.changed = self.changed or self.rows.changed
+            self._records, self.rows = self.rows.unpack(), None
+        return self._records or []
 
-    def parsed(self, outcome: Outcome, name: str) -> None:
+    def parsed(self, outcome: Outcome, name: str, before: int) -> None:
         """A parser made records of the raw lines directly."""
-        if self._payload:
-            self._invalid = count_invalid(self._payload.data, self.raw)
-        self.changed = True
-        self.take(outcome, name, len(self.raw))
+        self.changed, self.rows = True, None
+        self.take(outcome, name, before)
 
     def take(self, outcome: Outcome, name: str, before: int) -> None:
         """A step is done, which got ``before`` records."""
+        self.account(outcome, name, before)
+        self._records = outcome.records
+
+    def account(self, outcome: Outcome, name: str, before: int) -> None:
+        """Count what a step took out, and remember which record is which."""
         if outcome.filtered and (self._tally.one_range or outcome.sources is None):
             self._tally.filtered(outcome.filtered, f"{name}/filtered")
         elif outcome.filtered and outcome.sources is not None:
@@ -96,20 +98,21 @@ class Work:
                     self._tally.gone(index, f"{name}/filtered")
         if outcome.sources is not None:
             self._lineage.step(outcome.sources)
-        self._records = outcome.records
 
     def fail(
-        self, at: int, record: Record, error: Exception, name: str, on_error: "OnError", field: str
+        self, at: int, record: Record, error: Exception, name: str, on_error: "OnError", field: str, place: str = ""
     ) -> Record | None:
-        """A record failed: what goes on in its place (see ``isolate.Fail``)."""
-        text = _described(error)
+        """A record failed: what goes on in its place (see ``isolate.Fail``). ``place``: the processor's, in the config;
+        a dead letter names it.
+        """
+        text = described(error)
         index = self._lineage.index(at)
         if on_error == "drop":
             self._tally.gone(index, f"{name}/error")
             return None
         if on_error == "dead_letter":
             raw = self.raw[index] if self.raw else _best(record)
-            if self._set_aside(index, raw, name, text):
+            if self._set_aside(index, raw, name, f"{place}: {text}" if place else text):
                 self._tally.gone(index, FAILED)
                 return None
         self.changed = True
@@ -117,14 +120,19 @@ class Work:
         record.setdefault(field, f"{name}: {text}")
         return record
 
-    def finish(self) -> tuple[Batch, int]:
-        """The batch as it goes on, and how many records held invalid UTF-8 that was replaced."""
+    def finish(self, changing: Callable[[], str]) -> tuple[Batch, int]:
+        """The batch as it goes on, and how many records held invalid UTF-8 that was replaced. ``changing``: who may
+        have left a record that cannot be written as JSON.
+        """
         batch = self._batch
-        payload = self._encoded() if self.changed else self._left()
+        if self.rows is not None:
+            payload = self._packed(self.rows, changing)
+        else:
+            payload = self._encoded(changing) if self.changed else self._left()
         if payload is self._payload and self.labels == batch.labels:
             return batch, 0
         origin, indices, subs = self._identities()
-        sources = self._lineage.indices()
+        sources = None if self._tally.one_range else self._lineage.indices()
         done = Batch(
             batch.source,
             self.labels,
@@ -134,27 +142,25 @@ class Work:
             state=batch.state,
             dead_letters=[*batch.dead_letters, *self._letters],
             upstream=batch.upstream,
+            came=batch.came,
             origin=origin,
             indices=indices,
             subs=subs,
+            losses=batch.losses,
         )
-        return done, self._invalid if self.changed else 0
+        return done, self._replaced(payload)
 
     def _set_aside(self, index: int, raw: bytes, name: str, text: str) -> bool:
         """Make a dead letter; False when there is no room for it."""
         span, at = self._tally.place(index)
         batch = self._batch
+        place = (span.generation, span.start, at)
+        if batch.letters is not None:  # a replay
+            place = (batch.letters[index].generation, batch.letters[index].start, batch.letters[index].index)
+        kind = Format.NDJSON if self._payload is None or self._payload.format is Format.NDJSON else Format.LINES
+        cut = raw[:DEAD_LETTER_RAW]
         letter = DeadLetter(
-            raw[:DEAD_LETTER_RAW],
-            len(raw),
-            name,
-            text,
-            batch.labels,
-            batch.source,
-            span.generation,
-            span.start,
-            at,
-            batch.read_at,
+            cut, len(raw), name, text, batch.labels, batch.source, *place, read_at=batch.read_at, format=kind
         )
         if self._room is None:
             self._room = self._room_now()
@@ -165,7 +171,7 @@ class Work:
         self._letters.append(letter)
         return True
 
-    def _encoded(self) -> Payload:
+    def _encoded(self, changing: Callable[[], str]) -> Payload:
         """The records as NDJSON. One that cannot be written is set aside, or goes on as it came."""
         records = self.records
         payload, failures = encode_records(records)
@@ -174,10 +180,46 @@ class Work:
         results: list[Record | None] = list(records)
         for at, error in failures:
             raw = self.raw[self._lineage.index(at)] if self.raw else _best(records[at])
-            results[at] = self.fail(at, raw_record(raw), error, _ENCODE, "dead_letter", "processor_error")
+            results[at] = self._unwritable(at, raw, error, changing)
         kept = [record for record in results if record is not None]
         self._lineage.step(lambda: [at for at, record in enumerate(results) if record is not None])
         return encode_records(kept)[0]
+
+    def _packed(self, rows: Rows, changing: Callable[[], str]) -> Payload:
+        """The rows as they are; those that are whole are encoded, as above."""
+        payload, lines = rows.pack()
+        if payload is not None:
+            return payload
+        places = rows.wholes
+        written, failures = encode_records([rows.records[at] for at in places])
+        failed = dict(failures)
+        texts = iter(written.raw())
+        for number, at in enumerate(places):
+            if number not in failed:
+                lines[at] = next(texts)
+                continue
+            raw = self.raw[self._lineage.index(at)]
+            left = self._unwritable(at, raw, failed[number], changing)
+            lines[at] = None if left is None else encode_json(left)
+        kept = [line for line in lines if line is not None]
+        if len(kept) < len(lines):
+            self._lineage.step(lambda: [at for at, line in enumerate(lines) if line is not None])
+        return Payload(Format.NDJSON, b"\n".join([*kept, b""]), len(kept))
+
+    def _unwritable(self, at: int, raw: bytes, error: Exception, changing: Callable[[], str]) -> Record | None:
+        """A record cannot be written as JSON: what goes on in its place."""
+        return self.fail(at, raw_record(raw), error, _ENCODE, "dead_letter", "processor_error", place=changing())
+
+    def _replaced(self, payload: Payload) -> int:
+        """How many raw records that were not UTF-8 go on as JSON, with U+FFFD for what was wrong."""
+        was = self._payload
+        if was is None or was.format is Format.NDJSON or payload.format is not Format.NDJSON:
+            return 0
+        if was.format is Format.LINES and is_text(was.data):
+            return 0
+        indices = self._lineage.indices()
+        left = range(len(self.raw)) if indices is None else set(indices)
+        return sum(not is_text(self.raw[index]) for index in left)
 
     def _left(self) -> Payload:
         """The payload without the records that were taken out of it; the others keep their bytes."""
@@ -198,8 +240,8 @@ class Work:
             meta = batch.payload.meta
             origin = meta.origin or Origin(batch.payload.stream, batch.payload.seq)
             base, subs = meta.indices, meta.subs
-        sources = self._lineage.indices()
-        if origin is None or sources is None:
+        sources = None if origin is None else self._lineage.indices()
+        if sources is None:
             return origin, base, subs
         indices = sources if base is None else [base[source] for source in sources]
         if len(set(sources)) == len(sources):
@@ -216,7 +258,7 @@ def unreadable(batch: Batch, frame: "Frame", error: FrameError, room: int) -> Ba
     """The batch for a frame that cannot be taken apart: empty, its bytes set aside. It goes on as it is where there is
     no room for that: then whoever reads it next has to cope.
     """
-    text = f"the frame cannot be taken apart: {_described(error)}"
+    text = f"the frame cannot be taken apart: {described(error)}"
     tally = Tally(batch, frame.records)
     span, _ = tally.place(0)
     raw = frame.raw[:DEAD_LETTER_RAW]
@@ -225,8 +267,7 @@ def unreadable(batch: Batch, frame: "Frame", error: FrameError, room: int) -> Ba
     )
     if len(_letter_bytes(letter)) + _STORED > room:
         return batch
-    for index in range(frame.records):
-        tally.gone(index, FAILED)
+    tally.filtered(frame.records, FAILED)
     return Batch(
         batch.source,
         batch.labels,
@@ -236,6 +277,7 @@ def unreadable(batch: Batch, frame: "Frame", error: FrameError, room: int) -> Ba
         state=batch.state,
         dead_letters=[*batch.dead_letters, letter],
         upstream=batch.upstream,
+        came=batch.came,
     )
 
 
@@ -248,16 +290,6 @@ def _opened(frame: "Frame") -> Payload:
     if payload is None or count != frame.records or any(len(known) != frame.records for known in numbers):
         raise FrameError(f"frame {frame.seq}: {frame.records} records were promised, others came out")
     return payload
-
-
-def _described(error: Exception) -> str:
-    """The error as one bounded text, without the surrogates that no codec takes."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - code of others
-        text = ""
-    named = text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}".removesuffix(": ")
-    return valid_text(named[:_ERROR_LENGTH])
 
 
 def _best(record: Record) -> bytes:

@@ -1,20 +1,20 @@
 """The ``shipper`` command. One module a command, imported only when that command is called.
 
-A command module has ``HELP`` (one line), ``configure(parser)`` and ``execute(args) -> int``. Exit codes: 0 fine,
-1 failed, 2 wrong usage or config.
+A command module has ``HELP`` (one line), ``configure(parser)`` and ``execute(args) -> int``; where a word behind the
+command says what to do, ``ACTIONS`` has these words. Exit codes: 0 fine, 1 failed, 2 wrong usage or config.
 """
 
 import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from shipper import lean
 from shipper.errors import ConfigError, ShipperError
 from shipper.version import VERSION
 
-_COMMANDS: Final = ("run", "check", "spool", "tokens", "demo")
+_COMMANDS: Final = ("run", "check", "explain", "test", "new", "spool", "dlq", "audit", "tokens", "demo")
 _EPILOG: Final = """\
 example:
   shipper check agent.yaml && shipper run agent.yaml
@@ -58,16 +58,14 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"shipper {VERSION}")
-    called = [argument for argument in arguments if not argument.startswith("-")][:1]
+    called = [argument for argument in arguments if not argument.startswith("-")]
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     if not called:
         named = [] if "--version" in arguments else list(_COMMANDS)
     elif called[0] in _COMMANDS:
-        named = called
+        named = called[:1]
     else:
-        from shipper.plugins import suggest
-
-        parser.error(f"there is no command '{called[0]}'{suggest(called[0], _COMMANDS)}")
+        _unknown(parser, "command", called[0], _COMMANDS)
     lean.import_asyncio_without_ssl()
     for name in named:
         module: Any = importlib.import_module(f"shipper.cli.{name}")
@@ -79,5 +77,14 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
             allow_abbrev=False,
         )
         module.configure(subparser)
+        actions = getattr(module, "ACTIONS", None)
+        if actions is not None and called[1:] and called[1] not in actions:
+            _unknown(subparser, "action", called[1], actions)
         subparser.set_defaults(execute=module.execute)
     return parser.parse_args(arguments)
+
+
+def _unknown(parser: argparse.ArgumentParser, noun: str, word: str, known: Sequence[str]) -> NoReturn:
+    from shipper.plugins import suggest
+
+    parser.error(f"there is no {noun} '{word}'{suggest(word, known)}")

@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from shipper.config import Config, load
+from shipper.config.model import ProcessorSpec
 
 HELP = "Check config files: show every problem with its line."
 
@@ -40,14 +42,20 @@ def execute(args: argparse.Namespace) -> int:
 
 def summary(config: Config) -> str:
     """What the config does, in a few lines."""
-    shared = ", ".join(spec.name for spec in config.processors)
     rows = [("sources", ", ".join(config.sources))]
-    for name, source in config.sources.items():
-        if source.processors:
-            rows.append((f"  {name}", " -> ".join(spec.name for spec in source.processors)))
-    rows += [("processors", shared.replace(", ", " -> ") or "none"), ("sinks", ", ".join(config.sinks))]
+    own = {name: source.processors for name, source in config.sources.items() if source.processors}
+    rows += [(f"  {name}", _chain(processors)) for name, processors in own.items()]
+    if config.processors:
+        rows.append(("processors", _chain(config.processors) + (" (of every source, after its own)" if own else "")))
+    elif not own:
+        rows.append(("processors", "none"))
+    rows.append(("sinks", ", ".join(config.sinks)))
     rows += [("data_dir", str(config.data_dir)), ("spool", f"at most {config.spool.max_bytes}")]
     return f"{config.name}: fine\n" + "".join(f"  {key:<12} {value}\n" for key, value in rows)
+
+
+def _chain(processors: Sequence[ProcessorSpec]) -> str:
+    return " -> ".join(spec.name for spec in processors)
 
 
 def _print_schema() -> int:

@@ -1,18 +1,16 @@
 """``shipper spool``: look into a spool, also while a process is at work in it, and repair one that is damaged."""
 
 import argparse
-import os
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from shipper.errors import ConfigError, NotRunning, SpoolDenied, SpoolError, SpoolLocked
+from shipper.cli.targets import Target, actions_of, find_target
+from shipper.errors import NotRunning, SpoolError, SpoolLocked
 
 if TYPE_CHECKING:
-    from shipper.sinks.base import Gap
-    from shipper.spool.browse import Step
     from shipper.spool.checks import Finding
 
+ACTIONS: Final = ("ls", "verify", "cat", "repair", "forget")
 HELP = "Look into a spool (ls, verify, cat), repair a damaged one, forget a removed sink."
 
 _EPILOG = """\
@@ -25,35 +23,18 @@ examples:
 
 TARGET is a config file, or a data directory. ls, verify and cat change nothing and work while shipper runs.
 """
-_TARGET: Final = "a config file (or a directory of them), or a data directory"
-_DEFAULT_MAX_BYTES: Final = 1 << 30
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
-    actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
-
-    def action(name: str, text: str, example: str) -> argparse.ArgumentParser:
-        made = actions.add_parser(
-            name, help=text, description=text, epilog=f"example: shipper spool {example}", allow_abbrev=False
-        )
-        made.add_argument("target", metavar="TARGET", type=Path, help=_TARGET)
-        return made
-
+    action = actions_of(parser, "spool")
     ls = action("ls", "show segments, sinks and what waits for them", "ls agent.yaml")
     verify = action("verify", "read everything and check every checksum", "verify /var/lib/shipper/agent")
     cat = action("cat", "print the records as one JSON object a line", "cat --sink central agent.yaml | head")
     repair = action("repair", "set aside what is damaged; the process must be stopped", "repair --dry-run agent.yaml")
-    forget = actions.add_parser(
-        "forget",
-        help="give up what waits for a sink that was removed from the config",
-        description="Give up what waits for a sink that was removed from the config, also while shipper runs.",
-        epilog="example: shipper spool forget old-central agent.yaml",
-        allow_abbrev=False,
-    )
-    forget.add_argument("sink", metavar="SINK", help="its name")
-    forget.add_argument("target", metavar="TARGET", type=Path, help=_TARGET)
+    text = "give up what waits for a sink that was removed from the config, also while shipper runs"
+    action("forget", text, "forget old-central agent.yaml", ("sink", "its name"))
     for reading in (ls, verify):
         reading.add_argument("--json", action="store_true", help="for programs")
     cat.add_argument("--sink", metavar="NAME", help="only what this sink has not acknowledged")
@@ -68,58 +49,10 @@ def execute(args: argparse.Namespace) -> int:
     :raises ShipperError: the spool cannot be read, or repaired.
     """
     actions = {"ls": _ls, "verify": _verify, "cat": _cat, "repair": _repair, "forget": _forget}
-    return actions[args.action](_find(args.target), args)
+    return actions[args.action](find_target(args.target), args)
 
 
-class _Target(NamedTuple):
-    """What the command line names."""
-
-    data_dir: Path
-    root: Path
-    """The spool's directory."""
-    max_bytes: int
-    sinks: frozenset[str] = frozenset()
-    """Those of the config, where it was named."""
-
-
-def _find(path: Path) -> _Target:
-    """:raises ConfigError: there is no spool. :raises SpoolDenied: the user may not look."""
-    if not path.is_dir():
-        if not os.path.lexists(path):
-            raise ConfigError([f"{path}: no such file or directory; name a config file or a data directory"])
-        return _configured(path)
-    try:
-        names = set(os.listdir(path))
-    except PermissionError as error:
-        raise SpoolDenied(f"permission denied: {path}; call this as the user of the spool, or as root") from error
-    if "spool" in names:
-        return _Target(path, path / "spool", _DEFAULT_MAX_BYTES)
-    if "stream" in names or any(name.endswith(".seg") for name in names):
-        return _Target(path.absolute().parent, path, _DEFAULT_MAX_BYTES)
-    if any(name.endswith((".yaml", ".yml")) for name in names):
-        return _configured(path)
-    raise ConfigError([f"{path}: no data directory of shipper: it holds no spool"])
-
-
-def _configured(path: Path) -> _Target:
-    from shipper import config
-
-    loaded = config.load([path])
-    root = loaded.data_dir / "spool"
-    try:
-        root.stat()
-    except PermissionError as error:
-        raise SpoolDenied(f"permission denied: {root}; call this as the user of the spool, or as root") from error
-    except OSError as error:
-        text = (
-            f"{path}: its data_dir {loaded.data_dir} holds no spool: nothing ran with it yet, or with another one "
-            "(systemd sets it where the config does not); then name that directory, as in /var/lib/shipper-agent"
-        )
-        raise ConfigError([text]) from error
-    return _Target(loaded.data_dir, root, int(loaded.spool.max_bytes), frozenset(loaded.sinks))
-
-
-def _ls(target: _Target, args: argparse.Namespace) -> int:
+def _ls(target: Target, args: argparse.Namespace) -> int:
     from shipper.cli.spool_listing import listing, table
     from shipper.control import is_running
     from shipper.spool.inspect import LookingDisk, look
@@ -131,7 +64,7 @@ def _ls(target: _Target, args: argparse.Namespace) -> int:
     return 0
 
 
-def _verify(target: _Target, args: argparse.Namespace) -> int:
+def _verify(target: Target, args: argparse.Namespace) -> int:
     from shipper.cli.spool_listing import amount, counted
     from shipper.control import is_running
     from shipper.spool.inspect import LookingDisk
@@ -153,7 +86,8 @@ def _verify(target: _Target, args: argparse.Namespace) -> int:
     return 1 if damaged else 0
 
 
-def _cat(target: _Target, args: argparse.Namespace) -> int:
+def _cat(target: Target, args: argparse.Namespace) -> int:
+    from shipper.cli.spool_gaps import Notes, gap_words, lost_words
     from shipper.sinks.base import Gap
     from shipper.sinks.flat import Refusal, lines_of
     from shipper.spool.browse import browse, cursor_of, start_of
@@ -167,15 +101,17 @@ def _cat(target: _Target, args: argparse.Namespace) -> int:
         cursor = cursor_of(view, args.sink)
         if cursor.seq > (args.first or 0):
             position, seq, lost = cursor.position, cursor.seq, cursor.lost
+    notes = Notes(disk, view)
     unreadable = False
     for step in browse(disk, view, position, seq, lost):
         if step.item is not None and step.item.next <= (args.first or 0):
             continue
         if step.item is None or isinstance(step.item.body, Gap):
             unreadable = unreadable or step.damage is not None
-            gap = step.item.body if step.item is not None and isinstance(step.item.body, Gap) else None
-            _complain(_gap_words(step, gap))
+            _complain(gap_words(step, notes))
             continue
+        for words in lost_words(step.item, step.item.body):
+            _complain(words)
         refusals: list[Refusal] = []
         lines = lines_of(step.item, identity=True, read_at=True, refusals=refusals)
         for refusal in refusals:
@@ -186,9 +122,9 @@ def _cat(target: _Target, args: argparse.Namespace) -> int:
     return 1 if unreadable else 0
 
 
-def _repair(target: _Target, args: argparse.Namespace) -> int:
-    from shipper.spool.disk import RealDisk
+def _repair(target: Target, args: argparse.Namespace) -> int:
     from shipper.spool.inspect import LookingDisk
+    from shipper.spool.real_disk import RealDisk
     from shipper.spool.repair import repair, to_repair
 
     findings: list[Finding] = []
@@ -215,18 +151,23 @@ def _repair(target: _Target, args: argparse.Namespace) -> int:
     return 0
 
 
-def _forget(target: _Target, args: argparse.Namespace) -> int:
-    from shipper.cli.spool_listing import amount
+def _forget(target: Target, args: argparse.Namespace) -> int:
+    from shipper.cli.spool_listing import amount, counted
     from shipper.control import call
-    from shipper.spool.disk import RealDisk
+    from shipper.spool.browse import cursor_of
+    from shipper.spool.inspect import LookingDisk, look
+    from shipper.spool.real_disk import RealDisk
     from shipper.spool.retention import forget_sink
 
     if args.sink in target.sinks:
         raise SpoolError(f"the config has the sink {args.sink!r}: remove it there first, or its backlog would be lost")
+    view = look(LookingDisk(target.root))
+    frames, _ = view.backlog(cursor_of(view, args.sink))
+    given_up = f"forgot {args.sink}, and gave up {counted(frames, 'frame')} that waited for it"
     try:
         freed = call(target.data_dir, "forget", sink=args.sink)["freed_bytes"]
-        free = f"{amount(freed)} are free again" if freed else "other sinks still need all that waited for it"
-        _print(f"forgot {args.sink}: {free}\n")
+        free = f"{amount(freed)} are free again" if freed else "no room is free yet, as a segment goes as a whole"
+        _print(f"{given_up}: {free}\n")
     except NotRunning:
         disk = RealDisk(target.root)
         disk.lock()
@@ -234,7 +175,7 @@ def _forget(target: _Target, args: argparse.Namespace) -> int:
             forget_sink(disk, args.sink)
         finally:
             disk.unlock()
-        _print(f"forgot {args.sink}: the next start frees what only it had not acknowledged\n")
+        _print(f"{given_up}: the next start frees the segments that nobody needs\n")
     return 0
 
 
@@ -250,17 +191,6 @@ def _facts(finding: "Finding") -> dict[str, Any]:
     facts = {"kind": finding.kind, "file": finding.file, "start": finding.start, "end": finding.end}
     lost = {"first": finding.first, "last": finding.last if finding.last > 0 else None} if finding.numbers else {}
     return facts | {"what": finding.what} | lost
-
-
-def _gap_words(step: "Step", gap: "Gap | None") -> str:
-    damage = step.damage
-    place = f" ({damage.segment:020d}.seg, bytes {damage.start} to {damage.end}: {damage.reason})" if damage else ""
-    if gap is None:
-        return f"damaged, and no frame is missing{place}"
-    numbers = f"frame {gap.first} is" if gap.first == gap.last else f"frames {gap.first} to {gap.last} are"
-    if step.passed:
-        return f"{numbers} delivered and removed meanwhile"
-    return f"{numbers} missing: {gap.reason}{place}"
 
 
 def _complain(text: str) -> None:

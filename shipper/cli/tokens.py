@@ -4,7 +4,9 @@ import argparse
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
+ACTIONS: Final = ("add", "ls", "forget")
 HELP = "Manage the bearer tokens with which senders prove who they are to a collector."
 
 _EPILOG = """\

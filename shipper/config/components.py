@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from shipper.config.decode import BAD, Decoder, found, join
 from shipper.config.document import Mapping, Node, Scalar, Sequence
+from shipper.config.forms import right_form
 from shipper.config.model import ProcessorSpec
 from shipper.config.problems import Place, quoted
 from shipper.plugins import PROCESSOR, SINK, SOURCE, Finder, Kind, PluginError, known_names, nearest
@@ -27,6 +28,10 @@ class Builder:
         self._processor_names: set[str] = set()
         self._claimed: dict[tuple[str, str], tuple[str, Place]] = {}
         """What a source or sink has alone, and which one has it where."""
+
+    def reserve(self, address: str, path: str, place: Place) -> None:
+        """An address that no source can listen on, because this part of the config does. Called before ``sources``."""
+        self._claimed[SOURCE.noun, f"the address {address}"] = path, place
 
     def sources(self, node: Node) -> dict[str, Source]:
         """The sources by name; those with problems are left out."""
@@ -148,12 +153,10 @@ class Builder:
 
     def _claim(self, kind: Kind, component: Any, path: str, place: Place) -> None:
         """:raises ValueError: another component has what this one must have alone."""
-        claim = component.claims()
-        if claim is None:
-            return
-        first, there = self._claimed.setdefault((kind.noun, claim), (path, place))
-        if first != path:
-            raise ValueError(f"two {kind.noun}s cannot share {claim}; {first} has it, at {there}")
+        for claim in component.claims():
+            first, there = self._claimed.setdefault((kind.noun, claim), (path, place))
+            if first != path:
+                raise ValueError(f"two cannot share {claim}; {first} has it, at {there}")
 
     def _check_where(self, node: Mapping, path: str) -> bool:
         where = node.items.get("where")
@@ -183,7 +186,9 @@ class Builder:
         path = join(path, name)
         cls = self._find(PROCESSOR, name, place, path)
         if not isinstance(body, Mapping):
-            self._bad(body.place, path, f"found {found(body)}, expected the settings of '{name}' by name")
+            form = right_form(cls, body) if cls else ""
+            hint = f"; write {name}: {form}" if form else ""
+            self._bad(body.place, path, f"found {found(body)}, expected the settings of '{name}' by name{hint}")
             return None
         processor = self._build(PROCESSOR, cls, body, path, place, frozenset()) if cls else None
         if processor is None:

@@ -1,6 +1,8 @@
 """Nodes -> values of annotated types. Every problem is noted where it stands; the value is then ``BAD``."""
 
+import os
 import re
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from types import NoneType
@@ -8,6 +10,7 @@ from typing import Any, Final, NamedTuple, get_origin
 
 from shipper.config.document import Mapping, Node, Scalar, Sequence
 from shipper.config.expand import expand
+from shipper.config.forms import lacks_a_name, right_form
 from shipper.config.kinds import is_struct, item_type, key_and_value_types, members, settings, shape, words
 from shipper.config.problems import Place, Problems, quoted
 from shipper.config.scalars import guess, parse_scalar
@@ -34,8 +37,10 @@ class _Text(NamedTuple):
 class Decoder:
     """Decodes the nodes of one load."""
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, problems: Problems, *, beside: bool = False) -> None:
+        """``beside``: a relative path starts at the folder of the file in which it stands."""
         self.problems = problems
+        self._beside = beside
 
     def decode(self, node: Node, hint: Any, path: str, at: Place | None = None) -> Any:
         """The value of a node for a type, or ``BAD``.
@@ -50,7 +55,10 @@ class Decoder:
             text = "the component declares it with a type that no config can hold; tell its author"
             return self.bad(at or node.place, path, text)
         if isinstance(node, Scalar):
-            return self._scalar(node, hint, variants, path, at)
+            value = self._scalar(node, hint, variants, path, at)
+            if self._beside and isinstance(value, Path):
+                return Path(os.path.abspath(Path(node.place.file).parent / value))
+            return value
         wanted = "mapping" if isinstance(node, Mapping) else "list"
         fitting = [member for member in variants if shape(member) in (wanted, "any")]
         if fitting and isinstance(node, Mapping):
@@ -85,16 +93,18 @@ class Decoder:
             known = {setting.encode_name: setting for setting in settings(cls)}
         except TypeError as error:
             return {"": self.foreign(at, path, error)}
+        unknown = [key for key in node.items if key not in known and key not in skip]
+        if lacks_a_name(cls, node, unknown):
+            inside = Mapping(place=node.place, items={key: node.items[key] for key in unknown})
+            text = f"found {', '.join(map(quoted, unknown))} among the settings; write {right_form(cls, inside)}"
+            return {"": self.bad(node.keys[unknown[0]], path, text)}
         values: dict[str, Any] = {}
         for key, value in node.items.items():
             place = node.keys[key]
-            if key in skip:
-                continue
             if key in known:
                 values[known[key].name] = self.decode(value, known[key].type, join(path, key), place)
-            else:
-                text = "unknown key" + suggest(key, [*(skip - {""}), *known])
-                values[f"unknown {key}"] = self.bad(place, join(path, key), text)
+            elif key not in skip:
+                values[f"unknown {key}"] = self.bad(place, join(path, key), _unknown(cls, key, known.keys() | skip))
         for name, setting in known.items():
             if setting.required and name not in node.items and name not in skip:
                 values[setting.name] = self.bad(at, path, f"found no '{name}', expected {words(setting.type)}")
@@ -202,6 +212,11 @@ def join(path: str, key: str) -> str:
     """A path with one more step; a key that would be unclear in it stands in quotes."""
     step = key if re.fullmatch(r"[\w-]+", key, re.ASCII) else quoted(key)
     return f"{path}.{step}" if path else step
+
+
+def _unknown(cls: type[Any], key: str, known: Collection[str]) -> str:
+    here = getattr(cls, "other_names", {}).get(key)
+    return f"unknown key; it is called '{here}' here" if here else "unknown key" + suggest(key, filter(None, known))
 
 
 def found(node: Node) -> str:

@@ -7,6 +7,8 @@ from shipper.config.document import Mapping, Node, Scalar, Sequence, read
 from shipper.config.problems import Place, Problems
 
 _SUFFIXES = (".yaml", ".yml")
+TESTS = ".test.yaml"
+"""How the name of a file ends that holds the cases of a config (``shipper test``), and is none itself."""
 
 
 def read_all(paths: list[Path], problems: Problems) -> Mapping:
@@ -25,13 +27,17 @@ def _files(path: Path, problems: Problems) -> list[Path]:
     if not path.is_dir():
         return [path]
     try:
-        found = sorted(path / name for name in os.listdir(path) if name.endswith(_SUFFIXES) and name[0] != ".")
+        found = sorted(path / name for name in os.listdir(path) if _is_config(name))
     except OSError as error:
         problems.add(Place(str(path), 0), "", f"cannot be read: {error.strerror}")
         return []
     if not found:
         problems.add(Place(str(path), 0), "", "the directory holds no *.yaml or *.yml")
     return found
+
+
+def _is_config(name: str) -> bool:
+    return name.endswith(_SUFFIXES) and not name.endswith(TESTS) and name[0] != "."
 
 
 def _merge(whole: Mapping, part: Mapping, problems: Problems) -> None:

@@ -12,7 +12,7 @@ from shipper.config.document import Mapping, Node, Scalar
 from shipper.config.files import read_all
 from shipper.config.kinds import settings
 from shipper.config.loops import loops
-from shipper.config.model import BUILT, NOT_IN_FILES, Config
+from shipper.config.model import BUILT, NOT_IN_FILES, AdminConfig, Config
 from shipper.config.problems import Place, Problems
 from shipper.plugins import suggest
 
@@ -34,7 +34,7 @@ def load(paths: Sequence[str | Path]) -> Config:
 
 def _config(node: Mapping, name: str, problems: Problems) -> Config | None:
     decoder = Decoder(problems)
-    builder = Builder(decoder)
+    builder = Builder(Decoder(problems, beside=True))
     top = Place(node.place.file, 1)
     known = {setting.name: setting for setting in settings(Config) if setting.name not in NOT_IN_FILES}
     values: dict[str, Any] = {"name": name}
@@ -46,6 +46,8 @@ def _config(node: Mapping, name: str, problems: Problems) -> Config | None:
             problems.add(node.keys[key], join("", key), "unknown key" + suggest(key, known))
         elif key not in BUILT:
             values[key] = decoder.decode(value, known[key].type, key, node.keys[key])
+    if isinstance(admin := values.get("admin"), AdminConfig):
+        builder.reserve(admin.listen, "admin", node.keys["admin"])
     # Sources first: their processors run first, and are the first to get a name.
     values["labels"] = builder.labels(_part(node, "labels"), "labels")
     values["sources"] = builder.sources(_part(node, "sources"))

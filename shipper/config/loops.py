@@ -29,8 +29,8 @@ def loops(config: Config) -> Iterator[tuple[str, str]]:
 
 def _common(config: Config, reader: Source, sink: Sink) -> str | None:
     """A path that records of any source are written to, and that this source reads; None: there seems to be none."""
-    for name, source in config.sources.items():
-        path = sink.writes({**config.labels, **source.labels, "source": name})
+    for name in config.sources:
+        path = sink.writes(config.labels_of(name))
         if path is not None and reader.reads(path):
             return path
     return None

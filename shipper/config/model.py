@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -49,7 +49,9 @@ class BatchConfig(_Block):
 
 
 class DeadLettersConfig(_Block):
-    """Records that could not be processed or that a sink refused are kept with the reason."""
+    """Records that could not be processed or that a sink refused are kept with the reason; ``shipper dlq`` shows and
+    replays them.
+    """
 
     max_bytes: ByteSize = ByteSize(256 * _MIB)
     """At most so many bytes; when they are used up records go on with the error in a field instead."""
@@ -109,10 +111,21 @@ class Config(_Block):
     batch: BatchConfig = msgspec.field(default_factory=BatchConfig)
     dead_letters: DeadLettersConfig = msgspec.field(default_factory=DeadLettersConfig)
     admin: AdminConfig | None = None
+    workers: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    """Run the processors in so many processes, for more than one core has to give; 0: in this one. The records of each
+    source keep their order."""
     shutdown_timeout: Duration = Duration(30)
     """After SIGTERM the process takes at most so long to ship what it has read; the rest goes after the next start."""
     warnings: list[str] = []
     """What is allowed but should be looked at, one line each, with its place."""
+
+    def chain_of(self, source: str) -> list[ProcessorSpec]:
+        """The processors of a source: its own, then those of every source."""
+        return [*self.sources[source].processors, *self.processors]
+
+    def labels_of(self, source: str) -> dict[str, Any]:
+        """The labels of every record of a source."""
+        return {**self.labels, "source": source, **self.sources[source].labels}
 
 
 BUILT = frozenset({"labels", "sources", "processors", "sinks"})

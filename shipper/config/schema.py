@@ -57,7 +57,10 @@ def schema() -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     for kind in KINDS:
         for name in plugins.standard_names(kind):
-            cls = plugins.standard_class(kind, name)
+            try:
+                cls = plugins.standard_class(kind, name)
+            except plugins.NotInstalled:
+                continue  # a config that names it is refused here too
             if cls is not None:
                 definitions[f"{kind.noun}.{name}"] = _component(kind, name, cls)
     definitions["processors"] = _processors(definitions)

@@ -9,41 +9,16 @@ file).
 import asyncio
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
 from shipper.batch import Labels
+from shipper.errors import SinkUnavailable
+from shipper.sinks.items import Claimed, Gap, Item, Sent
 from shipper.spool.frame import Frame
 from shipper.units import ByteSize, Duration
-
-
-@dataclass(slots=True, frozen=True)
-class Gap:
-    """Frames that are gone: it travels in their place."""
-
-    first: int
-    last: int
-    """The last number that is gone, inclusive."""
-    records: int
-    """How many records they held; -1: nobody knows."""
-    reason: str
-
-
-@dataclass(slots=True, frozen=True)
-class Item:
-    """One step of this hop's stream: a frame, or the gap in place of lost ones."""
-
-    seq: int
-    """This hop's own sequence number (a gap's first)."""
-    body: Frame | Gap
-
-    @property
-    def next(self) -> int:
-        """The sequence number that follows this item."""
-        return self.body.last + 1 if isinstance(self.body, Gap) else self.seq + 1
 
 
 class Outlet(Protocol):
@@ -189,9 +164,9 @@ class Sink(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True):
     def setup(self) -> None:
         """Check the config beyond its types. A ValueError here is a config error at the sink's line."""
 
-    def claims(self) -> str | None:
+    def claims(self) -> list[str]:
         """What only one sink of a process can have, in words: ``the path /log/all.ndjson``. Asked after ``setup``."""
-        return None
+        return []
 
     def cautions(self) -> list[tuple[str, str]]:
         """What is allowed and should be looked at, as (setting, sentence). ``shipper check`` and every start show it;
@@ -204,6 +179,28 @@ class Sink(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True):
         it; None: to no file. Asked after ``setup``.
         """
         return None
+
+    @property
+    def shares_streams(self) -> bool:
+        """Several collectors deliver the same senders' streams through sinks like this one, and each number arrives
+        once: items with ``upstream`` are delivered only while the stream is claimed here, each in its turn; others are
+        passed over. Asked after ``setup``.
+        """
+        return False
+
+    async def claim(self, stream: bytes, floor: int) -> Claimed:  # noqa: ARG002 - for those that share streams
+        """Take a sender's stream over: when this returns nobody else can deliver it any more. Waits while the sink is
+        not connected. ``floor``: everything before it needs no delivery.
+
+        :raises SinkUnavailable: it cannot be had now, or somebody else took it at the same time.
+        """
+        raise SinkUnavailable("this sink shares no streams")
+
+    def held(self, stream: bytes) -> int:  # noqa: ARG002 - as above
+        """The first number of a claimed stream that is not known to be at the far side. It moves before ``acked`` is
+        called for the items that moved it.
+        """
+        return 0
 
     @abstractmethod
     async def connect(self, outlet: Outlet) -> int:
@@ -251,4 +248,4 @@ class Sink(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True):
         return ""
 
 
-__all__ = ["Backoff", "Breaker", "ByteSize", "Duration", "Frame", "Gap", "Item", "Outlet", "Sink"]
+__all__ = ["Backoff", "Breaker", "ByteSize", "Claimed", "Duration", "Frame", "Gap", "Item", "Outlet", "Sent", "Sink"]

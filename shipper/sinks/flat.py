@@ -23,8 +23,8 @@ class Refusal(NamedTuple):
     reason: str
 
 
-def lines_of(item: Item, *, identity: bool, read_at: bool, refusals: list[Refusal]) -> list[bytes]:
-    """The item's records as JSON lines; none for a gap and an empty frame.
+def lines_of(item: Item, *, identity: bool, read_at: bool, refusals: list[Refusal], end: bytes = b"\n") -> list[bytes]:
+    """The item's records as JSON objects with ``end`` behind each; none for a gap and an empty frame.
 
     A frame whose payload cannot be read never will be: it is added to ``refusals``. CPU-bound.
     """
@@ -32,7 +32,7 @@ def lines_of(item: Item, *, identity: bool, read_at: bool, refusals: list[Refusa
     if not isinstance(frame, Frame) or not frame.records:
         return []
     try:
-        return flat_lines(frame, identity=identity, read_at=read_at)
+        return flat_lines(frame, identity=identity, read_at=read_at, end=end)
     except FrameError as error:
         refusals.append(damaged(item, frame, error))
         return []

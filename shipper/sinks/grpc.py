@@ -13,11 +13,12 @@ from typing import ClassVar, Final
 from shipper.errors import SinkError, SinkUnavailable, StreamDisowned
 from shipper.log import get_logger
 from shipper.sinks.base import Item, Outlet, Sink
-from shipper.wire.channel import ACK_DEADLINE, split_address
+from shipper.wire.address import split_address
+from shipper.wire.certificates import ClientTls
+from shipper.wire.channel import ACK_DEADLINE
 from shipper.wire.connection import Connection
 from shipper.wire.dial import Balance, Order, dial, ranked
 from shipper.wire.door import Door
-from shipper.wire.tls import ClientTls
 
 log = get_logger("grpc")
 _LOG_EVERY: Final = 60.0
@@ -65,7 +66,7 @@ class GrpcSink(Sink):
                 raise ValueError(f"addresses: {address} is named twice")
         self._door = Door(self.tls, self.token, self.token_file)
         self._connection: Connection | None = None
-        self._address = ""
+        self._address = self._name = ""
         self._order = Order()
         self._preferred: list[str] = []
         self._sending = asyncio.Lock()
@@ -94,6 +95,7 @@ class GrpcSink(Sink):
         :raises SinkError: every address refused for good.
         """
         await self.close()
+        self._name = outlet.name
         preferred = ranked(self.addresses, self.balance, outlet.stream)
 
         def made(address: str) -> Connection:
@@ -101,7 +103,8 @@ class GrpcSink(Sink):
 
         dialled = await dial(self._order.next(preferred), made, self.patience, self.connect_timeout)
         for failure in dialled.failures:
-            log.warning("a collector is passed over", reason=str(failure), every=_LOG_EVERY, key=str(failure))
+            key = (self._name, str(failure))
+            log.warning("a collector is passed over", sink=self._name, reason=str(failure), every=_LOG_EVERY, key=key)
         self._connection, self._address = dialled.connection, dialled.address
         self._preferred = preferred
         better = preferred[: preferred.index(dialled.address)]
@@ -157,7 +160,7 @@ class GrpcSink(Sink):
                         break
                 except (SinkError, TimeoutError) as error:
                     reason = str(error) or f"it did not answer within {self.connect_timeout:g} s"
-                    log.debug("a preferred collector is not there yet", address=address, reason=reason)
+                    log.debug("a preferred collector is not there yet", sink=self._name, address=address, reason=reason)
                 finally:
                     if connection is not self._connection:
                         await connection.close()
@@ -184,7 +187,7 @@ class GrpcSink(Sink):
                 return False
             self._connection, self._address = new, address
         await old.close()
-        log.info("moved to a preferred collector", address=address)
+        log.info("moved to a preferred collector", sink=self._name, address=address)
         return True
 
     def held_up(self) -> bool:

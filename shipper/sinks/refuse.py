@@ -4,9 +4,10 @@ import asyncio
 import struct
 from typing import TYPE_CHECKING, Final
 
-from shipper.batch import DEAD_LETTER_RAW, DeadLetter
+from shipper.batch import DEAD_LETTER_RAW, DeadLetter, Format
 from shipper.sinks.base import Frame, Item
 from shipper.spool.draft import EntryDraft
+from shipper.spool.frame import HEADER_SIZE
 
 if TYPE_CHECKING:
     from shipper.log import Logger
@@ -94,4 +95,10 @@ class Refusals:
             start=start,
             index=index,
             read_at=frame.read_at,
+            format=0 if raw == frame.raw[HEADER_SIZE + frame.meta_size :] else _format(frame),  # a whole payload, else
+            processed=True,
         )
+
+
+def _format(frame: Frame) -> int:
+    return Format.NDJSON if frame.format == Format.NDJSON else Format.LINES

@@ -7,12 +7,13 @@ an empty one, so that the far side can tell "nothing for you" from "lost".
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import compress
 
-from shipper.batch import Format, Payload
+from shipper.batch import Format, Labels, Payload, Record
 from shipper.chain.decode import records_of
 from shipper.chain.expression import Condition
-from shipper.errors import FrameError, FrameTooLarge
+from shipper.errors import FrameError, FrameTooLarge, PatternTimeout
 from shipper.sinks.base import Frame, Item
 from shipper.sinks.flat import Refusal, damaged
 from shipper.spool.frame import FrameMeta, decode, draft
@@ -34,10 +35,10 @@ class Thinner:
                 kept.append(item)
                 continue
             try:
-                kept.append(Item(item.seq, self.thin_frame(item.body)))
+                kept.append(replace(item, body=self.thin_frame(item.body)))
             except FrameError as error:
                 refusals.append(damaged(item, item.body, error))
-                kept.append(Item(item.seq, _rebuilt(item.body, None, None, None)))
+                kept.append(replace(item, body=_rebuilt(item.body, None, None, None)))
         return kept, refusals
 
     def thin_frame(self, frame: Frame) -> Frame:
@@ -48,7 +49,11 @@ class Thinner:
         payload = frame.payload()
         if payload is None:
             return frame
-        mask = self._condition.mask(records_of(payload), frame.labels)
+        records = records_of(payload)
+        try:
+            mask = self._condition.mask(records, frame.labels)
+        except PatternTimeout:
+            mask = [self._may_meet(record, frame.labels) for record in records]
         if all(mask):
             return frame
         if not any(mask):
@@ -66,6 +71,12 @@ class Thinner:
         except FrameTooLarge:
             # Hundreds of thousands of tiny records: their indices alone fill a frame. Better to number them anew.
             return _rebuilt(frame, left, None, None)
+
+    def _may_meet(self, record: Record, labels: Labels) -> bool:
+        try:
+            return self._condition(record, labels)
+        except PatternTimeout:
+            return True  # nobody knows: rather sent than lost
 
 
 def _rebuilt(frame: Frame, payload: Payload | None, indices: list[int] | None, subs: list[int] | None) -> Frame:

@@ -15,11 +15,14 @@ import msgspec
 
 from shipper.errors import ShipperError
 from shipper.log import get_logger
-from shipper.sources.base import Intake, Source
+from shipper.sources.base import Given, Intake, Source
 from shipper.v1 import ingest_pb2 as pb
 from shipper.wire import handshake
+from shipper.wire.address import claimed, split_address
 from shipper.wire.budget import BUDGET, ReceiveBudget
-from shipper.wire.channel import ACK_INTERVAL, MAX_HELLO_BYTES, grpc, split_address
+from shipper.wire.certificates import ServerTls
+from shipper.wire.channel import ACK_INTERVAL, MAX_HELLO_BYTES, grpc
+from shipper.wire.checked import check_gap
 from shipper.wire.delivered import Delivered
 from shipper.wire.gate import Gate, Visitor
 from shipper.wire.hop import HopIntake
@@ -28,7 +31,8 @@ from shipper.wire.port import Port
 from shipper.wire.refusal import Refusal, refusal_of
 from shipper.wire.server import LOG_EVERY, Context, Voice, abort, log_refused, read
 from shipper.wire.session import Session
-from shipper.wire.tls import ServerCertificates, ServerTls
+from shipper.wire.takeover import last_known, take_over
+from shipper.wire.tls import ServerCertificates
 from shipper.wire.tokens import Tokens
 from shipper.wire.unfinished import Reader, Unfinished
 
@@ -79,6 +83,7 @@ class GrpcSource(Source):
     max_streams_per_principal: Annotated[int, msgspec.Meta(ge=1)] = 10_000
     """With ``tokens``: one principal's agents may be at most so many, ever."""
 
+    collects: ClassVar[bool] = True
     ack_interval: ClassVar[float] = ACK_INTERVAL
     """Seconds: an Ack goes out at least so often."""
     hello_timeout: ClassVar[float] = 10.0
@@ -98,9 +103,14 @@ class GrpcSource(Source):
         self._sessions: dict[bytes, Session] = {}
         self._stopping = False
 
-    def claims(self) -> str | None:
-        """Only port 0 can be had twice: it is another one each time."""
-        return f"the address {self.listen}" if split_address(self.listen)[1] else None
+    @property
+    def gives(self) -> tuple[Given, ...]:
+        """See ``Source``."""
+        return "raw lines", "JSON objects"
+
+    def claims(self) -> list[str]:
+        """See ``Source``."""
+        return claimed(self.listen)
 
     def cautions(self) -> list[tuple[str, str]]:
         """See ``Source``."""
@@ -124,7 +134,7 @@ class GrpcSource(Source):
         self._intake = cast(HopIntake, intake)
         self._delivered: Delivered | None = None
         if self.ack == "delivered":
-            self._delivered = Delivered(self._intake)
+            self._delivered = Delivered(self._intake, self._intake.sharing)
             self._intake.on_delivered(self._delivered.advance)
         self._handlers: set[asyncio.Task[Any]] = set()
         self._gate = Gate(self._intake, self._tokens, self.max_connections_per_peer, self.max_streams_per_principal)
@@ -253,8 +263,12 @@ class GrpcSource(Source):
         if mark is not None:
             handshake.check_opening(hello, mark)
             handshake.check_history(hello, mark)
-        expected = session.start(mark.next if mark is not None else 0)
-        answer = handshake.welcome(hello, mark, expected, session.window)
+        claimed = None
+        if self._delivered is not None and self._intake.sharing:
+            claimed = await take_over(self._intake, self._delivered, hello)
+        expected = session.start(claimed)
+        last = last_known(mark, None if claimed is None else claimed.mark)
+        answer = handshake.welcome(hello, last, expected, session.window)
         await voice.say(pb.ShipResponse(welcome=answer))
         peer, stream = context.peer(), hello.stream.hex()
         log.info("a sender connected", every=LOG_EVERY, key=stream, peer=peer, stream=stream, next=answer.next)
@@ -267,6 +281,7 @@ class GrpcSource(Source):
                 case "frames":
                     await session.frames(request.frames)
                 case "gap":
+                    check_gap(request.gap)
                     await session.gap(request.gap)
                 case _:
                     raise Refusal(pb.Refused.PROTOCOL, "a message that is neither Frames nor Gap came after Hello")

@@ -8,8 +8,8 @@ from typing import Final
 
 from shipper.batch import Batch
 from shipper.errors import SourceError
-from shipper.sources.base import Intake, Receipt, Source
-from shipper.sources.file.framing import Framer, to_batch
+from shipper.sources.base import Given, Intake, Receipt, Source
+from shipper.sources.file.framing import Framer, cut_off, to_batch
 
 _READ: Final = 64 * 1024
 """A pipe holds so much by default."""
@@ -25,9 +25,14 @@ class StdinSource(Source):
     count the bytes since the start of the process.
     """
 
-    def claims(self) -> str:
+    @property
+    def gives(self) -> tuple[Given, ...]:
+        """Lines."""
+        return ("raw lines",)
+
+    def claims(self) -> list[str]:
         """See ``Source``."""
-        return "standard input"
+        return ["standard input"]
 
     async def run(self, intake: Intake, *, once: bool) -> None:  # noqa: ARG002 - it ends with its input in any case
         """See ``Source``."""
@@ -112,4 +117,6 @@ class StreamReader:
         chunk = self._framer.take()
         if chunk is None:
             return None
-        return to_batch(chunk, intake.name, dict(intake.labels), self._generation, intake.max_record)
+        batch = to_batch(chunk, intake.name, dict(intake.labels), self._generation)
+        batch.losses = cut_off(chunk, "standard input", self._generation)
+        return batch

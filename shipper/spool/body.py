@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
-from shipper.batch import DeadLetter
-from shipper.errors import SpoolError
+from shipper.batch import DeadLetter, Labels, SourceRange
+from shipper.errors import UNREADABLE, SpoolError
+from shipper.ledger.book import Book, Forgone
 from shipper.spool.frame import crc32c
 
 _SNAPSHOT_MAGIC: Final = b"SHPN"
@@ -49,6 +50,12 @@ class Body(msgspec.Struct, array_like=True, omit_defaults=True):
     upstream: tuple[bytes, Mark] | None = None
     """The mark of the stream that the frame came in."""
     gap: GapNote | None = None
+    kept: tuple[bytes, int, int] | None = None
+    """Its sender keeps it until it is delivered: the stream, the number (a gap's first), which part of the number."""
+    came: tuple[Labels, list[SourceRange]] | None = None
+    """Of a frame that was taken apart here: its host and file, and its ranges as they came."""
+    forgone: list[Forgone] = []
+    """What sinks will not get."""
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -97,6 +104,7 @@ class Snapshot(msgspec.Struct, array_like=True):
     """(epoch, its first sequence number), oldest first."""
     external: bool = False
     """The snapshot stands in a file of its own; the other fields are empty."""
+    ledger: Book = msgspec.field(default_factory=Book)
 
 
 _decode_body = msgspec.msgpack.Decoder(Body).decode
@@ -109,7 +117,7 @@ def decode_body(data: bytes) -> Body:
     """:raises SpoolError: the body is not what version 1 writes, though its checksum holds."""
     try:
         return _decode_body(data) if data else _EMPTY
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise SpoolError(f"an entry's body cannot be read: {error}") from error
 
 
@@ -126,5 +134,5 @@ def decode_snapshot(data: bytes, external: bytes | None = None) -> Snapshot | No
         if external[:4] != _SNAPSHOT_MAGIC or crc32c(external[8:]) != int.from_bytes(external[4:8], "little"):
             return None
         return _decode_snapshot(external[8:])
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None

@@ -8,20 +8,24 @@ They become durable in the entry of their batch, and are copied from there, exac
     letter  12 bytes  magic ``SHPL``, u32 length of the value, CRC32C of the length and the value; then the value:
                       msgpack [segment, offset, index, DeadLetter] (the place of its entry, its index there)
 
+A letter that was replayed is struck out: its magic is ``SHPR`` then (replayed.py). Versions before that took such a
+letter for damage and left it out, which comes to the same.
+
 Files are appended to by the spool's writer and synced before its cursor passes their entries. What a crash left behind
 the last letter that the cursor has passed is written again where it is not whole; damage before that is skipped. The
-whole is bounded; when it is full nothing is written here, and who would write keeps the record elsewhere.
+whole is bounded; when it is full nothing is written here, and who would write keeps the record elsewhere. A file whose
+letters are all struck out is removed.
 """
 
 import contextlib
 import struct
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeAlias
 
 import msgspec
 
 from shipper.batch import DeadLetter
-from shipper.errors import FutureFormat, SpoolFailed
+from shipper.errors import UNREADABLE, FutureFormat, SpoolFailed
 from shipper.spool.body import Position
 from shipper.spool.disk import Disk, File, read_again
 from shipper.spool.files import quarantine
@@ -33,9 +37,15 @@ _VERSION: Final = 1
 _HEAD: Final = struct.Struct("<4sHH16s")
 HEADER_SIZE: Final = _HEAD.size + 4
 _LETTER_MAGIC: Final = b"SHPL"
-_LETTER: Final = struct.Struct("<4sII")
+STRUCK: Final = b"SHPR"
+"""It differs from the other magic in its last byte only, in several bits."""
+_EITHER: Final = b"SHP"
+LETTER: Final = struct.Struct("<4sII")
 _NOBODY: Final = bytes(16)
 _FILE_SIZE: Final = 8 * 1024 * 1024
+
+Place: TypeAlias = tuple[int, int, int]
+"""Where a letter came from: segment and offset of its entry, its index there. Letters are copied in this order."""
 
 
 class StoredLetter(msgspec.Struct, array_like=True, frozen=True):
@@ -47,8 +57,8 @@ class StoredLetter(msgspec.Struct, array_like=True, frozen=True):
     letter: DeadLetter
 
     @property
-    def place(self) -> tuple[int, int, int]:
-        """Where it came from; letters are copied in this order."""
+    def place(self) -> Place:
+        """Where it came from."""
         return self.segment, self.offset, self.index
 
 
@@ -70,21 +80,24 @@ class DeadLetters:
         self._file: File | None = None
         self._end = 0
         self._unsynced = True
-        self._last = (0, 0, -1)
+        self._last: Place = (0, 0, -1)
         """The place of the last letter written: what stands at or before it is here already."""
         self._safe = (0, self._last)
         """Where the synced part of the file ends, and the last letter that is durable."""
+        self._floor = self._last
+        """Up to there letters may stand in no file any more, as they were replayed."""
         self._names = [name for name in disk.names(FOLDER) if is_file(name)]
         self._number = max((int(name[:20]) for name in self._names), default=0)
         self._used = sum(disk.size(f"{FOLDER}/{name}") for name in self._names)
         self._streams = {name: stream_of(disk, f"{FOLDER}/{name}") for name in self._names}
 
-    def begin(self, stream: bytes, passed: Position) -> None:
+    def begin(self, stream: bytes, passed: Position, floor: Place = (0, 0, -1)) -> None:
         """Find the last letter of this spool. ``passed``: everything from entries before it was copied and synced.
+        ``floor``: nothing up to there is copied again.
 
         :raises SpoolFailed: the disk refused.
         """
-        self._stream = stream
+        self._stream, self._floor = stream, floor
         self._disk.make_folder(FOLDER)
         for name in reversed(self._names):  # the last file may hold no whole letter yet
             if self._streams[name] == stream and self._find_end(name, passed, last=name == self._names[-1]):
@@ -145,7 +158,7 @@ class DeadLetters:
         values = [
             _encode(StoredLetter(segment, offset, index, letter))
             for index, letter in enumerate(dead)
-            if (segment, offset, index) > self._last
+            if (segment, offset, index) > max(self._last, self._floor)
         ]
         if not values:
             return
@@ -183,6 +196,21 @@ class DeadLetters:
             self._file.sync()
             self._safe = (self._end, self._last)
         self._unsynced = False
+
+    def drop(self, files: Mapping[str, int], floor: Place) -> None:
+        """Remove files of which nothing is needed any more, given with the sizes that they had when that was found
+        out; one that has grown since stays. The floor is durable.
+
+        :raises SpoolFailed: the disk refused; the same call can be made again.
+        """
+        self._floor = max(self._floor, floor)
+        for name, size in files.items():
+            if self._file is not None and int(name[:20]) == self._number:
+                if self._end != size:
+                    continue
+                self.close()
+            self._disk.unlink(f"{FOLDER}/{name}")  # not synced: one that a crash brings back holds nothing to replay
+            self._used -= size
 
     def abandon(self) -> None:
         """Leave the file as it was synced last: the letters since then are to be written again, into another one."""
@@ -237,26 +265,34 @@ def without_damage(data: bytes, stream: bytes | None) -> bytes:
 
 def _letter_head(value: bytes) -> bytes:
     size = len(value)
-    return _LETTER.pack(_LETTER_MAGIC, size, extend_crc32c(crc32c(size.to_bytes(4, "little")), value))
+    return LETTER.pack(_LETTER_MAGIC, size, extend_crc32c(crc32c(size.to_bytes(4, "little")), value))
 
 
 def letters(data: bytes) -> Iterator[tuple[StoredLetter, int, int]]:
     """The whole letters of a file's bytes, each with its start and its end; damaged ones are skipped."""
     at = HEADER_SIZE
-    while (at := data.find(_LETTER_MAGIC, at)) >= 0:
-        if at + _LETTER.size > len(data):
+    while (at := data.find(_EITHER, at)) >= 0:
+        if at + LETTER.size > len(data):
             return
-        _, size, check = _LETTER.unpack_from(data, at)
-        end = at + _LETTER.size + size
-        value = data[at + _LETTER.size : end]
-        stored = None
-        if len(value) == size and extend_crc32c(crc32c(size.to_bytes(4, "little")), value) == check:
-            try:
-                stored = _decode(value)
-            except msgspec.MsgspecError:
-                stored = None
+        end = at + LETTER.size + int.from_bytes(data[at + 4 : at + 8], "little")
+        stored = letter_of(data[at : at + LETTER.size], data[at + LETTER.size : end])
         if stored is None:
             at += 1
             continue
         yield stored, at, end
         at = end
+
+
+def letter_of(head: bytes, value: bytes) -> StoredLetter | None:
+    """The letter of a head and a value, struck out or not; None: they are none."""
+    if len(head) < LETTER.size:
+        return None
+    magic, size, check = LETTER.unpack(head)
+    if magic not in (_LETTER_MAGIC, STRUCK) or len(value) != size:
+        return None
+    if extend_crc32c(crc32c(size.to_bytes(4, "little")), value) != check:
+        return None
+    try:
+        return _decode(value)
+    except UNREADABLE:
+        return None

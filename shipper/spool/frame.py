@@ -27,17 +27,16 @@ The metadata is a msgpack array: later versions append to it, earlier readers ig
 """
 
 import struct
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import google_crc32c
 import msgspec
-import zstandard
 
 from shipper.batch import Format, Labels, Origin, Payload, SourceRange
-from shipper.errors import FrameError, FrameTooLarge, FutureFormat
+from shipper.errors import UNREADABLE, FrameError, FrameTooLarge, FutureFormat
+from shipper.spool.payload import HIGHEST_CODEC, NO_CODEC, claimed, packed, records_in, unpacked
 
 MAGIC: Final = b"SHPF"
 VERSION: Final = 1
@@ -45,19 +44,15 @@ MAX_FRAME: Final = 1024 * 1024
 """A spool writes no larger frame than this (or a quarter of its segments)."""
 MAX_DECODED: Final = 16 * 1024 * 1024
 """No payload is written, and none taken from another shipper, that decodes to more."""
+MAX_RECORDS: Final = 1024 * 1024
+"""No frame is written, nor taken from another shipper, that holds more: an empty line is hundreds of bytes later."""
 MAX_READABLE: Final = 64 * 1024 * 1024
 """A payload on disk that claims to decode to more is refused before anything is allocated for it: the limit of those
 that were written before there was a lower one."""
 
 _HEADER: Final = struct.Struct("<4sBBBB16sQqIIIIIII")
 HEADER_SIZE: Final = _HEADER.size
-_CODEC_NONE: Final = 0
-_CODEC_ZSTD: Final = 1
 _THINNED: Final = 1
-_ZSTD_LEVEL: Final = 1
-_ZSTD_HEADER: Final = 18
-"""The longest header of a zstd frame, in bytes (RFC 8878, 3.1.1.1)."""
-_SMALLEST_COMPRESSED: Final = 64
 
 crc32c: Callable[[bytes], int] = google_crc32c.value
 extend_crc32c: Callable[[int, bytes], int] = google_crc32c.extend
@@ -80,17 +75,6 @@ class FrameMeta(msgspec.Struct, array_like=True):
 
 _encode_meta = msgspec.msgpack.Encoder().encode
 _decode_meta = msgspec.msgpack.Decoder(FrameMeta).decode
-
-
-class _Codecs(threading.local):
-    """zstd contexts are costly to make and not thread-safe: one pair a thread."""
-
-    def __init__(self) -> None:
-        self.compress = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress
-        self.decompress = zstandard.ZstdDecompressor().decompress
-
-
-_codecs: Final = _Codecs()
 
 
 @dataclass(slots=True)
@@ -142,19 +126,17 @@ def draft(payload: Payload | None, meta: FrameMeta, read_at: int, *, thinned_fro
     ``payload`` None, or with no records, makes an empty frame: it says what became of its source ranges.
     ``thinned_from``: the CRC of the payload that a sink's ``where`` thinned.
 
-    :raises FrameTooLarge: the frame would be over 1 MiB even compressed; split the batch.
+    :raises FrameTooLarge: the frame would be over 1 MiB even compressed, or hold too many records; split the batch.
     """
     if payload is None or payload.count == 0:
-        kind, codec, count, size, stored = 0, _CODEC_NONE, 0, 0, b""
+        kind, codec, count, size, stored = 0, NO_CODEC, 0, 0, b""
     else:
-        kind, codec, count, stored = int(payload.format), _CODEC_NONE, payload.count, payload.data
-        size = len(stored)
+        kind, count, size = int(payload.format), payload.count, len(payload.data)
         if size > MAX_DECODED:
             raise FrameTooLarge(f"a batch of {size} bytes is over the limit of {MAX_DECODED} bytes a frame")
-        if size >= _SMALLEST_COMPRESSED:
-            packed = _codecs.compress(stored)
-            if len(packed) < size:
-                codec, stored = _CODEC_ZSTD, packed
+        if count > MAX_RECORDS:
+            raise FrameTooLarge(f"a batch of {count} records is over the limit of {MAX_RECORDS} a frame")
+        codec, stored = packed(payload.data)
     encoded_meta = _encode_meta(meta)
     if HEADER_SIZE + len(encoded_meta) + len(stored) > MAX_FRAME:
         raise FrameTooLarge(f"a batch of {size} bytes does not fit into a frame of {MAX_FRAME} bytes")
@@ -193,8 +175,8 @@ class Frame:
         if self._meta is None:
             try:
                 self._meta = _decode_meta(memoryview(self.raw)[HEADER_SIZE : HEADER_SIZE + self.meta_size])
-            except msgspec.MsgspecError as error:
-                raise FrameError(f"frame {self.seq}: the metadata cannot be read: {error}") from error
+            except UNREADABLE as error:
+                raise self._bad(f"the metadata cannot be read: {error}") from error
         return self._meta
 
     @property
@@ -213,23 +195,20 @@ class Frame:
     def verify(self) -> None:
         """:raises FrameError: the payload is damaged."""
         if crc32c(self._stored()) != self.crc:
-            raise FrameError(f"frame {self.seq}: the payload's checksum does not match; the bytes were damaged")
+            raise self._bad("the payload's checksum does not match; the bytes were damaged")
 
     def check_claim(self) -> None:
         """Compare how long header and compressed payload say that it becomes; nothing is decompressed.
 
         :raises FrameError: they disagree: the payload is damaged, or made to fill the reader's memory.
         """
-        if self.codec != _CODEC_ZSTD:
-            claimed = len(self.raw) - HEADER_SIZE - self.meta_size
-        else:
-            start = HEADER_SIZE + self.meta_size
-            try:
-                claimed = zstandard.frame_content_size(self.raw[start : start + _ZSTD_HEADER])
-            except zstandard.ZstdError as error:
-                raise FrameError(f"frame {self.seq}: the payload cannot be decompressed: {error}") from error
-        if claimed != self.decoded_size:
-            raise FrameError(f"frame {self.seq}: its payload does not decode to {self.decoded_size} bytes")
+        start = HEADER_SIZE + self.meta_size
+        try:
+            size = claimed(self.codec, memoryview(self.raw)[start:], len(self.raw) - start)
+        except FrameError as error:
+            raise self._bad(str(error)) from error
+        if size != self.decoded_size:
+            raise self._bad(f"its payload does not decode to {self.decoded_size} bytes")
 
     def payload(self) -> Payload | None:
         """The records, decompressed; None for an empty frame.
@@ -238,17 +217,14 @@ class Frame:
         """
         if self.format == 0:
             return None
-        data = self._stored()
-        if self.codec == _CODEC_ZSTD:
+        if self.codec != NO_CODEC:
             self.check_claim()
-            try:
-                data = _codecs.decompress(data, max_output_size=self.decoded_size, allow_extra_data=False)
-            except zstandard.ZstdError as error:
-                raise FrameError(f"frame {self.seq}: the payload cannot be decompressed: {error}") from error
-        if len(data) != self.decoded_size:
-            raise FrameError(f"frame {self.seq}: {self.decoded_size} bytes were promised, {len(data)} came out")
-        if _records_in(data, self.format) != self.records:
-            raise FrameError(f"frame {self.seq}: {self.records} records were promised, others came out")
+        try:
+            data = unpacked(self.codec, self._stored(), self.decoded_size)
+        except FrameError as error:
+            raise self._bad(str(error)) from error
+        if records_in(data, self.format) != self.records:
+            raise self._bad(f"{self.records} records were promised, others came out")
         return Payload(Format(self.format), data, self.records)
 
     def identities(self) -> tuple[bytes, int, list[int] | range]:
@@ -258,19 +234,11 @@ class Frame:
         stream, seq = (self.stream, self.seq) if origin is None else (origin.stream, origin.seq)
         return stream, seq, range(self.records) if indices is None else indices
 
+    def _bad(self, text: str) -> FrameError:
+        return FrameError(f"frame {self.seq}: {text}")
+
     def _stored(self) -> bytes:
         return self.raw[HEADER_SIZE + self.meta_size :]
-
-
-def _records_in(data: bytes, kind: int) -> int:
-    """How many records a payload holds; -1 when its end stands inside one."""
-    if kind != Format.SIZED:
-        return Payload.lines(data).count if data[-1:] == b"\n" else -1
-    at = count = 0
-    while at + 4 <= len(data):
-        at += 4 + int.from_bytes(data[at : at + 4], "little")
-        count += 1
-    return count if at == len(data) else -1
 
 
 def frame_size(data: Any, at: int = 0) -> int:
@@ -320,8 +288,9 @@ def decode(raw: bytes) -> Frame:
     if (
         version == 0
         or kind > Format.SIZED
-        or codec > _CODEC_ZSTD
+        or codec > HIGHEST_CODEC
         or size > MAX_READABLE
+        or records > size
         or (kind == 0) != (records == 0)
     ):
         raise FrameError(f"a frame with payload format {kind}, codec {codec}, {records} records in {size} bytes")

@@ -18,10 +18,12 @@ from typing import Final, TypeVar
 import msgspec
 
 from shipper.errors import SpoolDenied, SpoolError, SpoolFailed
+from shipper.ledger.book import Book
 from shipper.spool.body import BEFORE_ALL, CursorValue, Position
 from shipper.spool.cursor import FOLDER, is_name
-from shipper.spool.disk import Disk, File, RealDisk
+from shipper.spool.disk import Disk, File
 from shipper.spool.files import Damage, Segment
+from shipper.spool.real_disk import RealDisk
 from shipper.spool.recovery import drop_half_made, numbers, read_header, was_used
 from shipper.spool.slots import SLOT, SlotsRead, read_slots
 from shipper.spool.streams import Identity
@@ -71,10 +73,13 @@ class View:
     durable: Position
     """The end of the last whole batch. Of the newest segment the disk may not hold everything yet: see ``marked``."""
     next_seq: int
+    written: int
+    """The number behind the last one that stands in the segments; cursors, which are read later, may be beyond it."""
     cursors: dict[str, SlotsRead[CursorValue]]
     snapshot_cursors: dict[str, CursorValue]
     """What the newest snapshot says of cursors: for one whose file is lost."""
     state: dict[str, bytes]
+    ledger: Book
     unreadable: list[int]
     """Segments that were used and whose header cannot be read."""
     tail: Damage | None
@@ -130,9 +135,11 @@ def _look(disk: Disk) -> View:
         found.segments,
         Position(last, end) if last else BEFORE_ALL,
         max([found.next_seq, *(value.seq for value in values)]),
+        found.next_seq,
         {name: slots for name, slots in cursors.items() if not _is_forgotten(slots)},
         {name: value for name, value in found.snapshot.cursors.items() if not _is_forgotten(cursors.get(name))},
         found.snapshot.state,
+        found.snapshot.ledger,
         unreadable,
         next((damage for damage in found.damages if not damage.acknowledged), None),
     )

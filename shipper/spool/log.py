@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, cast
 
 from shipper.errors import DiskFull, ProtocolError, SpoolError, SpoolFailed
+from shipper.ledger.book import MOST
 from shipper.spool.active import Active, Group
 from shipper.spool.body import BEFORE_ALL, CursorValue, Position
 from shipper.spool.cursor import FOLDER
@@ -47,6 +48,9 @@ from shipper.spool.upstream import judge
 from shipper.units import Share
 
 NOTHING: Final = Share("0%")
+_A_SEGMENTS_ACCOUNT: Final = 4096
+"""For so many bytes of a segment the ledger keeps one account, of some 250 bytes: a sixteenth of it, about."""
+_FEWEST_ACCOUNTS: Final = 256
 Outcome = int | ProtocolError | SpoolError
 
 
@@ -83,11 +87,12 @@ class Log:
         """Those of the cursors whose sinks the config does not have."""
         self.next_seq = opened.next_seq
         self.segments = opened.segments
-        self._facts: Final = Facts(opened.state, opened.marks)
-        self.state: Final = self._facts.state
+        self.facts: Final = Facts(opened.state, opened.marks, opened.ledger)
+        self.facts.ledger.most = min(max(self.segment_size // _A_SEGMENTS_ACCOUNT, _FEWEST_ACCOUNTS), MOST)
+        self.state: Final = self.facts.state
         self.damages: Final = opened.damages
         """What the opening found."""
-        self.held: Final = self._facts.held
+        self.held: Final = self.facts.held
         """How much of each upstream stream is durable here."""
         self.published: Callable[[int, Entry], None] = lambda _segment, _entry: None
         """Called with every entry once it is durable."""
@@ -131,6 +136,11 @@ class Log:
         return sum(segment.size for segment in self.segments.values())
 
     @property
+    def room(self) -> dict[str, int]:
+        """What decides whether there is room, in bytes."""
+        return self._room.facts(self.used)
+
+    @property
     def floor(self) -> int:
         """The first sequence number that some sink has not acknowledged."""
         return min([self.next_seq, *(cursor.value.seq for cursor in self.cursors.values())])
@@ -163,7 +173,7 @@ class Log:
         for draft in drafts[len(outcomes) :]:
             mark = None
             if draft.upstream is not None:
-                mark = self._facts.mark(draft.upstream.stream)
+                mark = self.facts.mark(draft.upstream.stream)
                 refused = judge(mark, draft.upstream, draft.gap)
                 if refused is not None:
                     outcomes.append(refused)
@@ -210,6 +220,7 @@ class Log:
     def _lay(self, draft: EntryDraft, bodies: list[bytes]) -> None:
         """Number the draft's frames and put its entries into the group that the next flush writes."""
         active = cast(Active, self._active)  # ``_take`` made room there
+        first = self.next_seq
         numbered = NUMBERED if draft.frames or (draft.gap and draft.upstream) else 0
         kind = EntryType.GAP if draft.gap else EntryType.DATA
         for at, body in enumerate(bodies):
@@ -222,7 +233,7 @@ class Log:
             flags = numbered | (CONTINUED if at + 1 < len(bodies) else 0)
             active.add(kind, flags, self.next_seq, raw, check, body)
             self.next_seq += numbered
-        self._facts.add(draft.state, draft.upstream, draft.gap)
+        self.facts.add(draft, first)
 
     def _flush(self, outcomes: Sequence[Outcome]) -> None:
         """Write and sync the group, take over what it changed, and let readers see it."""
@@ -231,7 +242,7 @@ class Log:
             self._failures = 0
             self._publish(active, entries)
         self._group = Group(self.next_seq, len(outcomes))
-        self._facts.confirm()
+        self.facts.confirm()
         if active is not None:
             self.durable = Position(active.segment.header.id, active.end)
 
@@ -268,7 +279,7 @@ class Log:
             active.abandon()
             self.state[f"{ENDED_KEY}{active.segment.header.id}"] = str(active.segment.end).encode()
         self.next_seq = self._group.next_seq
-        self._facts.revoke()
+        self.facts.revoke()
         self._group = Group(self.next_seq, self._group.safe)
 
     def _seal(self) -> None:
@@ -287,7 +298,7 @@ class Log:
     def _begin(self, size: int, *, notes: bool) -> None:
         self._last_id += 1
         cursors = {name: cursor.value for name, cursor in self.cursors.items()}
-        snapshot = self._facts.snapshot(cursors, self._epochs)
+        snapshot = self.facts.snapshot(cursors, self._epochs)
         header = SegmentHeader(self._last_id, new_salt(), size, self.stream, self.next_seq, self.epoch)
         segment, file = create_segment(self._disk, header, snapshot)
         self.segments = {**self.segments, self._last_id: segment}

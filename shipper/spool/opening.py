@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from shipper.ledger.book import Book
 from shipper.spool import segment
 from shipper.spool.body import Mark
 from shipper.spool.cursor import FOLDER, Cursor, is_name
@@ -31,6 +32,7 @@ class Opened:
     segments: dict[int, Segment]
     state: dict[str, bytes]
     marks: dict[bytes, Mark]
+    ledger: Book
     epochs: list[tuple[int, int]]
     damages: list[Damage]
 
@@ -72,6 +74,7 @@ def open_files(disk: Disk, sinks: Iterable[str], dropping: Collection[str] = ())
         found.segments,
         state,
         found.snapshot.marks,
+        found.snapshot.ledger,
         epochs,
         found.damages,
     )

@@ -7,8 +7,8 @@ once a second it is tried again.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from shipper.log import get_logger
 from shipper.spool.draft import EntryDraft
@@ -23,13 +23,15 @@ Queued = tuple[EntryDraft, "asyncio.Future[int]"]
 
 def _is_ordered(draft: EntryDraft) -> bool:
     """The draft takes a number; what does not may overtake those that do."""
-    return bool(draft.frames) or draft.upstream is not None
+    return bool(draft.frames) or draft.upstream is not None or draft.lowered is not None
 
 
 class Queue:
     """That of one spool. Whoever calls holds the writer's lock, but for reading ``blocked_by``."""
 
-    def __init__(self) -> None:
+    def __init__(self, where: Callable[[], dict[str, Any]]) -> None:
+        """``where``: what people want to know when there is no room."""
+        self._where = where
         self._ordered: deque[Queued] = deque()
         self._notes: deque[Queued] = deque()
         self._writing: list[Queued] = []
@@ -81,7 +83,8 @@ class Queue:
             return  # a note that passes the queue says nothing about it
         self.blocked_by = reason
         if reason is not None and reason != before:
-            log.warning("no room: the sources stop reading, delivery goes on; all resumes by itself", reason=reason)
+            text = "no room: the sources stop reading, delivery goes on; all resumes by itself"
+            log.warning(text, reason=reason, **self._where())
         elif before is not None and reason is None:
             log.info("there is room again: the sources read on", reason=before)
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Protocol
 
 from shipper.batch import DeadLetter
 from shipper.errors import FrameError, SpoolFailed
-from shipper.sinks.base import Gap, Item
+from shipper.sinks.base import Gap, Item, Sent
 from shipper.spool.body import BEFORE_ALL, Lost, Position, decode_body
 from shipper.spool.disk import Disk
 from shipper.spool.files import Damage, Segment, segment_name
@@ -171,6 +171,10 @@ class Reader:
         seq = envelope.seq
         self.next = seq + 1
         content: Frame | Gap
+        sent = None
+        if body.kept is not None:
+            stream, first, part = body.kept
+            sent = Sent(stream, first, body.upstream and body.upstream[1], part)
         if body.gap is not None:
             content = Gap(seq, seq, body.gap.records, f"upstream: {body.gap.reason}")
         else:
@@ -180,9 +184,9 @@ class Reader:
                 if content.stream in identity.former:
                     content = restamp(content, identity.stream)
             except FrameError as error:
-                content = Gap(seq, seq, -1, "corrupt")
+                content, sent = Gap(seq, seq, -1, "corrupt"), None  # who keeps it sends it again
                 self._tell(Damage(before.segment, entry.offset, entry.end, seq, seq, str(error)))
-        return Read(Item(seq, content), body.dead_letters, self.position, before, self.next)
+        return Read(Item(seq, content, sent), body.dead_letters, self.position, before, self.next)
 
     def _from_disk(self, segment: Segment, offset: int, end: int) -> Entry | None:
         """The entry at ``offset``; None where none can be read."""
@@ -207,7 +211,11 @@ class Reader:
         self.position = Position(number, after)
 
     def _enter(self, number: int, segments: dict[int, Segment]) -> Read | None:
-        """Go to the segment after ``number``, which is not the last; the gap, if numbers between are missing."""
+        """Go to the segment after ``number``, which is not the last; the gap, if numbers between are missing.
+
+        What is left is held open no longer: its room is free only then, and what follows may come from memory.
+        """
+        self.close()
         successor = min(other for other in segments if other > number)
         into = segments[successor]
         place = Damage(successor, 0, 0, 0, 0, "missing") if number != BEFORE_ALL.segment else None

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from shipper.errors import SpoolError
+from shipper.errors import DiskFull, SpoolError
 from shipper.spool.body import CursorValue, Position
 from shipper.spool.cursor import FOLDER, Cursor, is_name
 from shipper.spool.disk import Disk
+from shipper.spool.draft import EntryDraft
 from shipper.spool.dropping import DROP_OLDEST, SINK_REMOVED, Drop, Dropped, plan_backlogs, plan_room
 from shipper.spool.files import DAMAGE_KEY, ENDED_KEY, segment_name, snapshot_name
+from shipper.spool.forgone import of_drop
 from shipper.spool.slots import Slots
 
 if TYPE_CHECKING:
@@ -67,19 +69,35 @@ class Retention:
         Those move their cursors themselves (``Cursor.drop``), on the thread that they belong to; ``reclaim`` follows.
         ``blocked``: an append found no room.
 
-        :raises SpoolFailed: the disk refused.
+        :raises DiskFull: the ledger cannot be told of it now. :raises SpoolFailed: the disk refused.
         """
         log = self._log
         while blocked or log.used > _MOSTLY_FULL * log.max_bytes:
             drops = plan_room(self._disk, log, {})
             if not drops:
                 break
+            self._enter(drops)
             self._take_from_removed(drops)
-            blocked = blocked and not log.reclaim()
+            if log.reclaim():  # at once: what is told as lost would come after all if the process were killed now
+                blocked = False
         drops = plan_room(self._disk, log, self._limits) if blocked else []
+        self._enter(drops)
         self._take_from_removed(drops)
         drops = [drop for drop in drops if drop.reason == DROP_OLDEST]
-        return drops or plan_backlogs(self._disk, log, self._limits)
+        if not drops:
+            drops = plan_backlogs(self._disk, log, self._limits)
+            self._enter(drops)
+        return drops
+
+    def _enter(self, drops: Iterable[Drop]) -> None:
+        """Have the ledger know what sinks are about to lose, before their cursors move. A drop that does not happen,
+        because the sink had it all the same, was counted in vain; the other order could lose count.
+
+        :raises DiskFull: there is no room for that now; so nothing may be dropped either.
+        """
+        forgone = [one for drop in drops for one in of_drop(self._disk, self._log, drop)]
+        if forgone and not self._log.commit([EntryDraft(forgone=forgone)]):
+            raise DiskFull("there is no room to note what is about to be dropped")
 
     def _take_from_removed(self, drops: Iterable[Drop]) -> None:
         for drop in drops:

@@ -1,8 +1,10 @@
 """Whether there is room for another segment, and how large it may be."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
+from shipper.errors import SpoolFailed
 from shipper.spool.disk import Disk
 from shipper.spool.files import Segment
 from shipper.units import Share
@@ -30,6 +32,13 @@ class Room:
     def min_free(self) -> int:
         """Bytes that are left to others."""
         return self._min_free.of(self._disk.space().total)
+
+    def facts(self, used: int) -> dict[str, int]:
+        """In bytes, for people who ask why there is none; without what the disk does not say."""
+        facts = {"used_bytes": used, "max_bytes": int(self.max_bytes)}
+        with suppress(SpoolFailed):
+            facts |= {"free_bytes": self._disk.space().free, "min_free_bytes": self.min_free}
+        return facts
 
     def small(self, needed: int) -> int:
         """The size of a segment that is begun for one entry."""

@@ -19,7 +19,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from shipper.errors import DiskFull, FutureFormat, SpoolFailed
+from shipper.errors import UNREADABLE, DiskFull, FutureFormat, SpoolFailed
 from shipper.spool.disk import TRIES, Disk, File, read_again
 from shipper.spool.frame import crc32c
 
@@ -60,7 +60,7 @@ def read_slots(data: bytes, kind: type[T], name: str) -> SlotsRead[T]:
         if generation > found.generation:
             try:
                 value = decode(slot[_HEAD.size : _HEAD.size + length])
-            except msgspec.MsgspecError:
+            except UNREADABLE:
                 found.damaged.append(at)
                 continue
             found.generation, found.value = generation, value

@@ -6,29 +6,31 @@ the process is expected to stop; nothing was acknowledged that is not durable.
 """
 
 import asyncio
-import bisect
-import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from shipper.errors import SpoolError, SpoolFailed
 from shipper.log import get_logger
+from shipper.spool.ages import Ages
 from shipper.spool.body import Mark, Position
-from shipper.spool.disk import RealDisk
+from shipper.spool.disk import OwnDisk
 from shipper.spool.draft import EntryDraft
 from shipper.spool.dropping import held_back
 from shipper.spool.files import Damage
 from shipper.spool.log import NOTHING
 from shipper.spool.reader import Reader
+from shipper.spool.real_disk import RealDisk
 from shipper.spool.store import Store, open_store
 from shipper.spool.subscription import Subscription
 from shipper.spool.upkeep import Upkeep
 from shipper.spool.writer import Answers, Writer
 from shipper.units import Share
 
-_AGES: Final = 3600
+if TYPE_CHECKING:
+    from shipper.ledger.changes import Changes
+
 log = get_logger("spool")
 
 
@@ -52,17 +54,18 @@ class Spool:
         sinks: Sequence[str],
         min_free: Share = NOTHING,
         limits: Mapping[str, int | None] | None = None,
+        disk: Callable[[Path], OwnDisk] = RealDisk,
     ) -> None:
         """Open or make the spool in ``root``; blocking, at most about a second. ``start`` begins to write.
 
         ``limits``: the sinks whose oldest frames may be dropped, and how many bytes each may hold back (None: as many
-        as fit).
+        as fit). ``disk``: the disk on which ``root`` is.
 
         :raises SpoolLocked: another process uses it.
         :raises FutureFormat: a newer shipper wrote it.
         :raises SpoolFailed: the disk refused.
         """
-        self._disk = RealDisk(root)
+        self._disk = disk(root)
         self._disk.lock()
         try:
             self._store = open_store(
@@ -87,7 +90,7 @@ class Spool:
         self._subscriptions: dict[str, Subscription] = {}
         self.upkeep: Final = Upkeep(self._store, self._subscriptions)
         """``upkeep.on_dropped`` is called on the event loop for what a sink lost."""
-        self._ages: deque[tuple[int, float]] = deque([(self._log.next_seq, time.monotonic())], maxlen=_AGES)
+        self._ages = Ages(self._log.next_seq)
         self._writer = Writer(self._disk, self._store, self.upkeep, self)
 
     @property
@@ -171,24 +174,34 @@ class Spool:
         """Bytes of dead letters that are kept."""
         return self._store.dead.used
 
+    def follow_ledger(self) -> "Changes":
+        """What changes in the ledger, from the opening on. Asked for before ``start``; then it is the writer's."""
+        return self._log.facts.follow()
+
     def start(self) -> None:
         """Start the writer; called on the event loop that ``append`` will be called on."""
+        self._log.facts.begin()
         self._writer.start()
 
-    def append(self, draft: EntryDraft) -> "asyncio.Future[int]":
-        """Queue a draft. The future resolves with its first sequence number after the ``fdatasync`` that covers it.
+    async def on_writer(self, work: Callable[[], int]) -> int:
+        """Have something done on the writer's thread, between two groups. :raises SpoolError: it is closed."""
+        return await self._writer.order(work)
+
+    def append(self, draft: EntryDraft, future: "asyncio.Future[int] | None" = None) -> "asyncio.Future[int]":
+        """Queue a draft. The future, the caller's or a new one, resolves with its first sequence number after the
+        ``fdatasync`` that covers it.
 
         Order of calls is order of numbers. A draft that takes no number (dead letters, notes) may overtake those that
         do: it must not change the state that they change. A duplicate resolves with 0 once its original is durable.
         The future fails with ProtocolError (out of order), SpoolError (too large, closed) or SpoolFailed (the disk).
         """
-        return self._writer.append(draft)
+        return self._writer.append(draft, future)
 
     def subscribe(self, name: str) -> Subscription:
         """The view of a sink that was named at the opening."""
 
         def new_reader() -> Reader:
-            return self._store.reader(self._writer.report)
+            return self._store.reader(partial(self._writer.report, name))
 
         self._subscriptions[name] = subscription = Subscription(self, new_reader, self._log.cursors[name])
         return subscription
@@ -215,6 +228,14 @@ class Spool:
         """
         return await self._writer.order(lambda: self.upkeep.forget(sink))
 
+    async def strike_letters(self) -> None:
+        """Strike out the dead letters that were replayed last. :raises SpoolError: refused by the disk, or closed."""
+        await self._writer.order(self._store.strike)
+
+    async def drop_letters(self, files: Mapping[str, int]) -> None:
+        """Remove files of replayed dead letters: see ``Store.drop_letters``. :raises SpoolError: as above."""
+        await self._writer.order(lambda: self._store.drop_letters(files))
+
     async def take_new_stream(self, reason: str, disowned: bytes | None = None) -> None:
         """Go on under a new stream id and incarnation, durable when this returns. Numbers go on.
 
@@ -233,8 +254,7 @@ class Spool:
 
     def age(self, seq: int) -> float:
         """Seconds since a frame became durable, to about a second."""
-        at = bisect.bisect_right(self._ages, seq, key=lambda entry: entry[0])
-        return time.monotonic() - self._ages[max(0, at - 1)][1]
+        return self._ages.of(seq)
 
     def cursor_moved(self, *, new_segment: bool) -> None:
         """A subscription acknowledged something."""
@@ -255,9 +275,7 @@ class Spool:
 
     def answered(self, answers: Answers) -> None:
         """The writer's: tell who waits."""
-        now = time.monotonic()
-        if now - self._ages[-1][1] >= 1.0:
-            self._ages.append((self._log.next_seq, now))
+        self._ages.reached(self._log.next_seq)
         for future, outcome in answers:
             if future.done():  # the caller cancelled it
                 continue

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from shipper.errors import DiskFull, SpoolFailed
+from shipper.spool import replayed
 from shipper.spool.body import CursorValue
 from shipper.spool.dead_letters import DeadLetters
 from shipper.spool.disk import TRIES, Disk
@@ -49,7 +50,8 @@ class Store:
         self._cursor: Final = self.log.cursors[DEAD_LETTER_CURSOR]
         self._delayed = False
         """There are dead letters that found no room: their entries stay until they do."""
-        self.log.reserve.use(lambda: self.dead.begin(self.log.identity.home, self._cursor.value.position))
+        floor = self._replayed().floor
+        self.log.reserve.use(lambda: self.dead.begin(self.log.identity.home, self._cursor.value.position, floor))
         self._copy_dead_letters()
         bound_quarantine(disk, self.log.bounded // 16)  # a repair, which opens a log, removes nothing
 
@@ -108,6 +110,31 @@ class Store:
                 self.dead.write(read.at.segment, read.at.offset, read.dead_letters)
         reader.close()
         self.dead.sync()
+
+    def strike(self) -> int:
+        """Strike the letters out that the last durable replay was of, and that a crash may have left; how many.
+
+        :raises DiskFull: some are not in their files yet; the same call can be made again. :raises SpoolFailed: so too.
+        """
+        last = self._replayed()
+        if last.letters and self._delayed:
+            self._copy_dead_letters()
+            if self._delayed:
+                raise DiskFull("dead letters wait for room on the disk; free some space")
+        if last.letters:
+            replayed.strike(self._disk, last)
+        return len(last.letters)
+
+    def drop_letters(self, files: Mapping[str, int]) -> int:
+        """Remove files of dead letters that were replayed, each with its size when that was found out; how many.
+
+        The state's ``floor`` covers them. :raises SpoolFailed: the disk refused.
+        """
+        self.dead.drop(files, self._replayed().floor)
+        return len(files)
+
+    def _replayed(self) -> replayed.Replayed:
+        return replayed.decode(self.log.state.get(replayed.KEY))
 
     def close(self) -> None:
         """Seal the log, write the cursors, give everything back. :raises SpoolFailed: the disk refused."""

@@ -94,17 +94,17 @@ class Subscription:
         self._settle()
         while True:
             reader = self._reader
-            if reader.in_memory:
-                reads = _steps(reader, max_bytes, from_disk=False)
-            elif not reader.at_end:
-                reads = await asyncio.to_thread(_steps, reader, max_bytes, from_disk=True)
-                if reader is not self._reader:  # what it read was dropped meanwhile
-                    continue
-            else:
+            if reader.at_end:  # there may be entries in memory all the same: those of a writer that failed stay there
                 self._leave_behind()
                 self._more.clear()
                 await self._more.wait()
                 continue
+            if reader.in_memory:
+                reads = _steps(reader, max_bytes, from_disk=False)
+            else:
+                reads = await asyncio.to_thread(_steps, reader, max_bytes, from_disk=True)
+                if reader is not self._reader:  # what it read was dropped meanwhile
+                    continue
             items = [item for read in reads if (item := self._take(read)) is not None]
             if items:
                 return items

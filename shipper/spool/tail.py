@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from shipper.errors import FrameError, SpoolFailed
+from shipper.ledger.book import DELIVERED
 from shipper.spool.body import CursorValue, Snapshot, decode_body
 from shipper.spool.disk import Disk
 from shipper.spool.files import ENDED_KEY, Damage, Segment, read_snapshot, segment_name
+from shipper.spool.ledger_news import OWN, News, of_entry
 from shipper.spool.scan import SegmentReader, any_byte
 from shipper.spool.segment import CONTINUED, HEADER_SIZE, Entry, EntryType
 from shipper.spool.upstream import renew
@@ -129,6 +131,7 @@ def _take(
     next_seq = segment.header.first
     hole: Hole | None = None
     batch: int | None = None
+    begun: list[News] = []
     for part in walk(reader, stop):
         if given_anew(part, limit):
             break
@@ -141,18 +144,25 @@ def _take(
             stop = part.offset
             break
         if hole is not None:
-            found.damages.append(_damage(number, hole, max(next_seq, floor), envelope.seq))
+            damage = _damage(number, hole, max(next_seq, floor), envelope.seq)
+            found.damages.append(damage)
+            found.snapshot.ledger.broken(OWN, gap=envelope.seq - 1, reason=missing_as(damage))
             hole = None
         next_seq = max(next_seq, envelope.next)
         if envelope.flags & CONTINUED and unsure:
             batch = part.offset if batch is None else batch
+            begun.append(of_entry(part, decode_body(part.body), found.snapshot.marks))  # all else is in the last one
             continue
         batch = None
         found.next_seq = max(found.next_seq, next_seq)
         if envelope.type is not EntryType.SNAPSHOT:
-            apply(part, found.snapshot)
+            apply(part, found.snapshot, begun)
+        begun = []
     if hole is not None:
-        _report(found, _damage(number, hole, max(next_seq, floor), limit or 0), limit)
+        damage = _damage(number, hole, max(next_seq, floor), limit or 0)
+        _report(found, damage, limit)
+        if limit is not None:
+            found.snapshot.ledger.broken(OWN, gap=limit - 1, reason=missing_as(damage))
     return stop if batch is None else batch
 
 
@@ -176,6 +186,11 @@ def is_torn(entry: Entry) -> bool:
     except FrameError:
         return True
     return False
+
+
+def missing_as(damage: Damage) -> str:
+    """Why the ledger misses what damaged entries told of."""
+    return damage.reason if damage.last >= damage.first else DELIVERED
 
 
 def _damage(segment: int, hole: Hole, first: int, after: int) -> Damage:
@@ -206,13 +221,16 @@ def walk(reader: SegmentReader, limit: int, offset: int = HEADER_SIZE) -> Iterat
         yield Hole(hole, limit)
 
 
-def apply(entry: Entry, snapshot: Snapshot) -> None:
-    """Take over what an entry changed."""
+def apply(entry: Entry, snapshot: Snapshot, begun: Sequence[News] = ()) -> None:
+    """Take over what an entry changed. ``begun``: of those before it in its batch, which are valid with it."""
+    for news in begun:
+        news.enter(snapshot.ledger)
     body = decode_body(entry.body)
     for key, value in body.state.items():
         if value is None:
             snapshot.state.pop(key, None)
         else:
             snapshot.state[key] = value
+    of_entry(entry, body, snapshot.marks).enter(snapshot.ledger)
     if body.upstream is not None:
         renew(snapshot.marks, *body.upstream)

@@ -13,7 +13,7 @@ from typing import Final, Protocol, TypeVar
 
 from shipper.errors import DiskFull, ShipperError, SpoolError, SpoolFailed
 from shipper.log import get_logger
-from shipper.spool.disk import RealDisk
+from shipper.spool.disk import OwnDisk
 from shipper.spool.draft import EntryDraft
 from shipper.spool.files import Damage
 from shipper.spool.queue import Queue, Queued
@@ -46,7 +46,7 @@ class Told(Protocol):
 class Writer:
     """That of one spool. Its public methods are the event loop's, but for ``report``, which any thread may call."""
 
-    def __init__(self, disk: RealDisk, store: Store, upkeep: Upkeep, told: Told) -> None:
+    def __init__(self, disk: OwnDisk, store: Store, upkeep: Upkeep, told: Told) -> None:
         self._disk = disk
         self._store = store
         self._log: Final = store.log
@@ -54,9 +54,12 @@ class Writer:
         self._told = told
         self.failed: SpoolError | None = None
         self._changed = threading.Condition()
-        self._queue = Queue()
-        self._found: deque[Damage] = deque()
+        self._queue = Queue(lambda: {"directory": disk.root, **self._log.room})
+        self._found: deque[tuple[Damage, str]] = deque()
         self._reclaimable = True
+        self._filled: int | None = None
+        """The newest segment when the disk began to refuse all that it was given; None: it does not. Later ones hold
+        nothing, and make no room when they go."""
         self._dirty = True
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop
@@ -72,9 +75,9 @@ class Writer:
         self._loop = self._upkeep.loop = asyncio.get_running_loop()
         self._thread.start()
 
-    def append(self, draft: EntryDraft) -> "asyncio.Future[int]":
+    def append(self, draft: EntryDraft, future: "asyncio.Future[int] | None" = None) -> "asyncio.Future[int]":
         """Queue a draft: see ``Spool.append``."""
-        future: asyncio.Future[int] = self._loop.create_future()
+        future = self._loop.create_future() if future is None else future
         with self._changed:
             if self.failed is None and not self._stopping:
                 self._queue.put(draft, future)
@@ -100,10 +103,10 @@ class Writer:
                 self._reclaimable = self._reclaimable or new_segment
                 self._changed.notify()
 
-    def report(self, damage: Damage) -> None:
-        """A reader found damage: keep a copy and note it."""
+    def report(self, sink: str, damage: Damage) -> None:
+        """The reader of a sink found damage: keep a copy and note it."""
         with self._changed:
-            self._found.append(damage)
+            self._found.append((damage, sink))
             self._changed.notify()
 
     async def close(self) -> None:
@@ -134,7 +137,7 @@ class Writer:
                 if self._reclaimable:
                     self._reclaimable = False
                     waiting = self._queue.waiting
-                    if (self._with_room(self._log.reclaim) or 0) + self._upkeep.make_way(blocked=waiting)[0]:
+                    if self._reclaim() + self._upkeep.make_way(blocked=waiting)[0]:
                         self._queue.admit()
                 if stop and not group:
                     self._store.close()
@@ -172,6 +175,10 @@ class Writer:
                 break
             outcomes += self._store.commit(drafts[len(outcomes) :])
         rest = group[len(outcomes) :]
+        if outcomes or not rest:
+            self._filled = None
+        elif self._filled is None:
+            self._filled = max(before, default=0)
         with self._changed:
             self._reclaimable = self._reclaimable or self._log.segments is not before or bool(rest)
             self._queue.answer(rest, self._log.blocked_by if rest and not giving_way else None)
@@ -179,11 +186,18 @@ class Writer:
         self._dirty = True  # the durable mark in the cursors' slots moves about once a second
         self._loop.call_soon_threadsafe(self._told.answered, done)
 
+    def _reclaim(self) -> int:
+        """Unlink the segments that every cursor has passed; how many of them made room."""
+        before = self._log.segments
+        self._with_room(self._log.reclaim)
+        gone = before.keys() - self._log.segments.keys()
+        return sum(self._filled is None or number <= self._filled for number in gone)
+
     def _note_damage(self) -> None:
         """Keep and note what readers found."""
         while self._found:
-            damage = self._found.popleft()
-            if self._log.notes.report(damage):
+            damage, sink = self._found.popleft()
+            if self._log.notes.report(damage, sink):
                 self._loop.call_soon_threadsafe(self._told.damaged, damage)
 
     def _with_room(self, work: Callable[[], T]) -> T | None:

@@ -1,5 +1,7 @@
 """What the gRPC sink and the gRPC source share. The contract between them is proto/shipper/v1/ingest.proto.
 
+    address.py     addresses as a config has them
+    certificates.py  the files of TLS, whichever library speaks it
     channel.py     constants of the protocol, channel and server options, the import of grpc itself
     refusal.py     why a collector ends a connection, and whether trying again helps
     handshake.py   the collector's judgement of a Hello (sans-IO)

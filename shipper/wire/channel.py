@@ -51,6 +51,9 @@ CHANNEL_OPTIONS: Final[list[tuple[str, Any]]] = [
     # Addresses are connected to as they are written, whatever HTTP_PROXY says about web traffic.
     ("grpc.enable_http_proxy", 0),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # A bandwidth probe answers each Ack with a ping and wakes gRPC's threads for it. It would size the room for what a
+    # sender receives, and that is Acks.
+    ("grpc.http2.bdp_probe", 0),
 ]
 
 SERVER_OPTIONS: Final[list[tuple[str, Any]]] = [
@@ -92,19 +95,4 @@ __all__ = [
     "SERVER_OPTIONS",
     "aio",
     "grpc",
-    "split_address",
 ]
-
-
-def split_address(text: str) -> tuple[str, int]:
-    """Host and port of ``host:port``, ``1.2.3.4:7420`` or ``[::1]:7420``.
-
-    :raises ValueError: the text is none of these.
-    """
-    host, colon, port = text.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not colon or not bare or "/" in bare or (":" in bare and bare == host):
-        raise ValueError(f"{text!r} is not an address; write host:port, as in collector:7420 or [::1]:7420")
-    if not (port.isascii() and port.isdigit() and int(port) < 65536):
-        raise ValueError(f"{text!r} has no port; write host:port, as in collector:7420")
-    return bare, int(port)

@@ -11,12 +11,13 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
-from shipper.errors import SinkError, SinkUnavailable, StreamDisowned
-from shipper.sinks.base import Gap, Item, Outlet
+from shipper.errors import SinkError, SinkUnavailable
+from shipper.sinks.base import Item, Outlet
 from shipper.v1 import ingest_pb2 as pb
 from shipper.version import VERSION
 from shipper.wire.channel import METHOD, PROTOCOL, aio, grpc
 from shipper.wire.door import Door
+from shipper.wire.history import History
 from shipper.wire.refusal import refused_error
 from shipper.wire.tls import unreachable
 from shipper.wire.window import MESSAGE_BYTES, Window, cut, request, size_of
@@ -40,14 +41,15 @@ class Connection:
     """One channel with one call on it, and the task that reads its Acks."""
 
     def __init__(self, address: str, outlet: Outlet, door: Door, ack_deadline: float, *, thins: bool) -> None:
+        """``thins``: a ``where`` leaves records out of frames, which it encodes anew."""
         self._address = address
         self._outlet = outlet
         self._ack_deadline = ack_deadline
-        self._thins = thins
-        """A ``where`` encodes frames anew: of those only the original checks can be compared."""
+        self._history = History(address, outlet, thins=thins)
         self._door = door
         self._channel = door.channel(address)
-        self._call: aio.StreamStreamCall[bytes, bytes]
+        self._call: aio.StreamStreamCall[bytes, bytes] | None = None
+        """None before ``open`` and after ``close``."""
         self._window = Window(0, 0)
         self._changed = asyncio.Event()
         """Set whenever an Ack came or the connection broke."""
@@ -56,8 +58,6 @@ class Connection:
         """An Ack moved the window."""
         self._error: SinkError | None = None
         self._gone = asyncio.Event()
-        self._held: pb.FramePosition | None = None
-        """The collector's last frame, as long as it is to be compared with ours: no Ack counts before that."""
         self._start = 0
         """Where the collector wants to go on."""
         self._acknowledged = 0
@@ -87,53 +87,29 @@ class Connection:
             agent_version=VERSION,
             labels={name: str(value) for name, value in outlet.labels.items()},
             floor=outlet.cursor,
-            floor_check=0 if self._thins else outlet.cursor_crc,
+            floor_check=self._history.floor_check,
         )
         # Messages travel as bytes here: frames are encoded by hand (window.py), and what cannot be decoded is an error
         # of ours, not a traceback in gRPC's log.
         method: aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(METHOD)
         self._call = method(metadata=self._door.metadata())
-        with suppress(*_BROKEN):  # the reason comes with the read
-            await self._call.write(pb.ShipRequest(hello=hello).SerializeToString())
-        response = await self._read()
+        # Asked for before the Hello is out: a refusal may be here before the write has ended, which then fails, and
+        # after that the call answers nothing any more.
+        answer = asyncio.ensure_future(self._read())
+        answer.add_done_callback(lambda read: read.cancelled() or read.exception())
+        try:
+            with suppress(*_BROKEN):  # the reason comes with the read
+                await self._call.write(pb.ShipRequest(hello=hello).SerializeToString())
+            response = await answer
+        finally:
+            answer.cancel()
         if response.WhichOneof("message") != "welcome":
             raise SinkError(f"{self._address} did not answer with Welcome: it breaks the protocol")
-        start = self._judge(response.welcome)
+        start = self._history.judge(response.welcome)
         self._start = self._acknowledged = response.welcome.next
         self._window = Window(response.welcome.window_bytes, self._start)
         self._reader = asyncio.get_running_loop().create_task(self._read_acks())
         return start
-
-    def _judge(self, welcome: pb.Welcome) -> int:
-        """Where to go on after this Welcome: at the cursor, where something is to be compared first.
-
-        :raises StreamDisowned: the collector's history of the stream is not ours.
-        :raises SinkError: the Welcome breaks the protocol, or is in a version of it that this shipper does not speak.
-        """
-        outlet, last = self._outlet, welcome.last
-        if not 1 <= welcome.protocol <= PROTOCOL:
-            raise SinkError(
-                f"{self._address} wants to speak version {welcome.protocol} of the protocol, this shipper speaks 1 to "
-                f"{PROTOCOL}: is it a collector?"
-            )
-        if welcome.next < outlet.cursor:
-            raise SinkError(
-                f"{self._address} breaks the protocol: it welcomed at {welcome.next}, before the floor {outlet.cursor}"
-            )
-        held = last.number + 1 if welcome.HasField("last") else 0
-        diverged = max(welcome.next, held) > outlet.next_seq
-        if check := self._check_of(last):
-            if held > outlet.cursor:
-                self._held = last
-            elif held == outlet.cursor and outlet.cursor_crc:
-                diverged = diverged or check != outlet.cursor_crc
-        if diverged:
-            raise self._diverged(max(welcome.next, held) - 1)
-        return welcome.next if self._held is None else outlet.cursor
-
-    def _check_of(self, last: pb.FramePosition) -> int:
-        """What can be compared of the collector's last frame; 0: nothing."""
-        return last.original_check or (0 if self._thins else last.check)
 
     async def send(self, items: Sequence[Item]) -> None:
         """Send items in order; waits while the window is full. Cancelling it breaks the connection.
@@ -141,7 +117,8 @@ class Connection:
         :raises SinkError: the connection is gone; retriable where connecting again can help.
         """
         window = self._window
-        self._compare(items)
+        if self._history.compare(items) and self._acknowledged > self._outlet.cursor:
+            self._outlet.acked(self._acknowledged)
         at = sum(item.next <= self._start for item in items)
         self._check()
         while at < len(items):
@@ -159,7 +136,7 @@ class Connection:
     @property
     def idle(self) -> bool:
         """Everything sent is acknowledged."""
-        return self._held is None and self._window.unacked == 0
+        return not self._history.open and self._window.unacked == 0
 
     @property
     def futile(self) -> bool:
@@ -197,7 +174,8 @@ class Connection:
         """End the connection; ``send`` and ``broken`` raise why."""
         if self._error is None:
             self._error = why
-        self._call.cancel()
+        if self._call is not None:
+            self._call.cancel()
         self._gone.set()
         self._changed.set()
 
@@ -208,39 +186,17 @@ class Connection:
             self._reader.cancel()
             await asyncio.wait([self._reader])
         await self._channel.close()
-
-    def _compare(self, items: Sequence[Item]) -> None:
-        """Compare the collector's last frame with ours, if it is among these; where a gap stands, nothing can be.
-
-        Nothing counts as acknowledged before that comparison: what another history of the stream has under the same
-        numbers is not there.
-
-        :raises StreamDisowned: they are two frames.
-        """
-        held = self._held
-        item = next((item for item in items if held is not None and item.next > held.number), None)
-        if held is None or item is None:
-            return
-        if not isinstance(item.body, Gap) and item.seq == held.number:
-            ours = item.body.original_check if held.original_check else item.body.check
-            if ours != self._check_of(held):
-                raise self._diverged(held.number)
-        self._held = None
-        if self._acknowledged > self._outlet.cursor:
-            self._outlet.acked(self._acknowledged)
-
-    def _diverged(self, number: int) -> StreamDisowned:
-        return StreamDisowned(
-            "diverged",
-            f"{self._address} holds another frame {number} of stream {self._outlet.stream.hex()} than this spool: "
-            "the data directory was restored from a backup, or copied",
-        )
+        # While anybody refers to the call, gRPC goes on connecting to the address, of a closed channel too, and the
+        # collector sees a peer that asks for nothing. Tracebacks keep this object until garbage is collected.
+        self._call = None
 
     def _check(self) -> None:
         if self._error is not None:
             raise self._error
 
     async def _write(self, message: bytes) -> None:
+        if self._call is None:
+            raise SinkUnavailable(f"the connection to {self._address} was closed")
         try:
             await self._call.write(message)
         except asyncio.CancelledError:
@@ -257,9 +213,12 @@ class Connection:
 
     async def _read(self) -> pb.ShipResponse:
         """:raises SinkError: the call ended, or the collector ends it."""
+        if self._call is None:
+            raise SinkUnavailable(f"the connection to {self._address} was closed")
         try:
             data = await self._call.read()
         except aio.AioRpcError as error:
+            error.with_traceback(None)  # gRPC's frames in it hold the call: see close
             text = error.details() or ""
             if error.code() is grpc.StatusCode.UNAVAILABLE:
                 raise unreachable(self._address, text, tls=self._door.tls) from error
@@ -299,5 +258,5 @@ class Connection:
             raise SinkError(f"{self._address} acknowledged {ack.next}, but only {window.next} was sent")
         self._progress = window.acked(ack.next) or self._progress
         self._acknowledged = ack.next
-        if self._held is None:
+        if not self._history.open:
             self._outlet.acked(ack.next)

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Final
 
 from shipper.errors import SinkUnavailable
+from shipper.wire.certificates import ClientTls
 from shipper.wire.channel import CHANNEL_OPTIONS, aio
-from shipper.wire.tls import ClientCertificates, ClientTls
+from shipper.wire.files import contents
+from shipper.wire.tls import ClientCertificates
 
 _MOST: Final = 4096
 """Bytes of a token's file that are read: a token has 47."""
@@ -45,10 +47,9 @@ class Door:
         if path is None:
             return _checked("token", self._token)
         try:
-            with path.open("rb") as file:
-                text = file.read(_MOST).decode("ascii", "replace").strip()
-        except OSError as error:
-            raise ValueError(f"token_file: {path}: cannot be read: {error.strerror}") from error
+            text = contents(path, most=_MOST).decode("ascii", "replace").strip()
+        except ValueError as error:
+            raise ValueError(f"token_file: {error}") from error
         if not text:
             raise ValueError(f"token_file: {path}: is empty")
         return _checked(f"token_file: {path}", text)

@@ -9,10 +9,10 @@ from typing import Final, Protocol
 from shipper.v1.ingest_pb2 import FramePosition, Hello, Limits, Refused, Welcome
 from shipper.version import VERSION
 from shipper.wire.channel import MAX_FRAME_BYTES, MAX_MESSAGE_BYTES, PROTOCOL
+from shipper.wire.checked import LARGEST
 from shipper.wire.refusal import Refusal
 
 _ID_SIZE: Final = 16
-_LARGEST: Final = 2**63 - 1
 
 
 class Opening(Protocol):
@@ -54,7 +54,7 @@ def check_hello(hello: Hello) -> None:
         raise Refusal(Refused.PROTOCOL, f"Hello: stream and incarnation are {_ID_SIZE} bytes each")
     if hello.protocol < 1:
         raise Refusal(Refused.PROTOCOL, "Hello: it names no protocol version")
-    if hello.floor > _LARGEST or hello.epoch > _LARGEST:
+    if hello.floor > LARGEST or hello.epoch > LARGEST:
         raise Refusal(Refused.PROTOCOL, "Hello: floor or epoch is out of range")
 
 

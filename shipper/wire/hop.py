@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from shipper.batch import Batch, Upstream
 from shipper.sinks.base import Gap
+from shipper.sinks.sharing import Sharing
 from shipper.sources.base import Intake, Receipt
+from shipper.spool import body
 from shipper.wire.handshake import Mark
 
 if TYPE_CHECKING:
@@ -34,8 +36,17 @@ class HopIntake(Intake, Hop, Protocol):
         """Where the port's numbers go."""
         ...
 
+    @property
+    def sharing(self) -> Sharing:
+        """The sinks that share streams with other collectors."""
+        ...
+
     def mark(self, stream: bytes) -> Mark | None:
         """How far the spool has this stream, durably."""
+        ...
+
+    async def lower(self, stream: bytes, mark: body.Mark) -> None:
+        """The stream comes again from this mark on; returns once that is durable, after all that was taken of it."""
         ...
 
     async def take_frame(self, batch: Batch) -> Receipt:

@@ -8,10 +8,10 @@ import asyncio
 import gc
 import os
 import time
-from pathlib import Path
 from typing import Final
 
 from shipper import lean
+from shipper.process import resident
 
 _EVERY: Final = 10.0
 _ABOVE: Final = 16 * 1024 * 1024
@@ -19,14 +19,13 @@ _ABOVE: Final = 16 * 1024 * 1024
 _WENT: Final = 64
 """Descriptors fewer than before: connections went. Only then Python's circles are looked for, which holds everybody
 up."""
-_PAGE: Final = 4096
 
 
 class Leftovers:
     """Looks now and then; one for the process."""
 
     def __init__(self) -> None:
-        self._least = _memory()
+        self._least = resident()
         self._most_open = 0
         self._looked = time.monotonic()
 
@@ -36,7 +35,7 @@ class Leftovers:
         if now - self._looked < _EVERY:
             return
         self._looked = now
-        used = _memory()
+        used = resident()
         self._least = min(self._least, used)
         if used < self._least + _ABOVE:
             return
@@ -46,8 +45,3 @@ class Leftovers:
             gc.collect()
         self._most_open = max(self._most_open, is_open)
         await asyncio.to_thread(lean.trim)
-
-
-def _memory() -> int:
-    """The process's resident memory, in bytes."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE

@@ -27,11 +27,6 @@ class Refusal(ProtocolError):
         """The reason's name: ``PROTOCOL``."""
         return Refused.Reason.Name(self.reason)
 
-    @property
-    def transient(self) -> bool:
-        """Whether the sender may try the same again."""
-        return self.reason in _TRY_AGAIN
-
 
 def refusal_of(error: BaseException | None) -> Refusal:
     """What a sender is told when its frame could not become durable; None: it was discarded."""

@@ -11,7 +11,8 @@ from google.protobuf.message import DecodeError
 
 from shipper.log import get_logger
 from shipper.v1 import ingest_pb2 as pb
-from shipper.wire.channel import MAX_MESSAGE_BYTES, METHOD, aio, grpc, split_address
+from shipper.wire.address import split_address
+from shipper.wire.channel import MAX_MESSAGE_BYTES, METHOD, aio, grpc
 from shipper.wire.refusal import Refusal
 from shipper.wire.uncancelled import uncancelled
 from shipper.wire.unfinished import Reader

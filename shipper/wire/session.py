@@ -3,7 +3,8 @@
 1. Frames are taken in order, and pipelined: a take returns when the frame is queued in the spool, not when it is
    durable. ``expected`` is the next number to take, ``durable`` the first that is not durable.
 2. Nothing is acknowledged whose receipt has not resolved, nor anything after it; with ``ack: delivered`` nothing
-   either that is not delivered (delivered.py).
+   either that is not delivered (delivered.py). Where streams are shared with other collectors (takeover.py), the sinks
+   may pass frames over: so nothing either that is not at their far side, and then the connection ends.
 3. When the connection ends, a take that has not returned is discarded; what is queued stays queued. ``finished``
    says that none of it is on its way any more: only then another connection of the stream may ask where it stands.
 4. No task and no timer exists for an idle connection: a task sends Acks while there are some to send, and the
@@ -17,39 +18,33 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from shipper.batch import Batch, SourceRange, Upstream
-from shipper.errors import FrameError, FutureFormat
-from shipper.sinks.base import Gap
+from shipper.sinks.base import Claimed, Gap
 from shipper.sources.base import Receipt
-from shipper.spool.frame import MAX_DECODED, MAX_FRAME, decode
 from shipper.spool.upstream import DUPLICATE
 from shipper.v1 import ingest_pb2 as pb
-from shipper.wire.budget import LARGEST, ReceiveBudget, Share
-from shipper.wire.channel import MAX_FRAME_BYTES
+from shipper.wire.acks import Acks
+from shipper.wire.budget import ReceiveBudget, Share
+from shipper.wire.checked import checked
 from shipper.wire.delivered import Delivered, Progress
 from shipper.wire.hop import HopIntake
 from shipper.wire.refusal import Refusal, refusal_of
-
-_STUCK: Final = 1.0
-"""Seconds that a take lasts before the sender is told that the spool is full."""
+from shipper.wire.takeover import passed_over
 
 
 class Session:
     """One connection of one stream, from its Hello on. Called on the event loop only."""
 
     __slots__ = (
-        "_ack_task",
-        "_ack_wanted",
-        "_blocked_since",
+        "_acks",
         "_closed",
         "_delivered",
         "_failed",
         "_intake",
-        "_last_ack",
         "_pending",
         "_progress",
         "_quiet_ticks",
-        "_send",
         "_share",
+        "_waiting",
         "durable",
         "ended",
         "expected",
@@ -79,16 +74,14 @@ class Session:
         self.on_failure = on_failure
         self._intake = intake
         self._share = Share(budget)
-        self._send = send
         self._delivered = delivered
+        self._waiting: asyncio.Event | None = None
+        """Set when the sinks got on, for who waits for that."""
         self._progress: Progress | None = None
         self._pending: deque[tuple[int, int, Receipt]] = deque()
-        self._ack_wanted = False
-        self._ack_task: asyncio.Task[None] | None = None
-        self._last_ack = time.monotonic()
+        self._acks: Final = Acks(self, send)
         self._closed = False
         self._quiet_ticks = 0
-        self._blocked_since: float | None = None
         self._failed = False
 
     @property
@@ -106,11 +99,13 @@ class Session:
         """The window that this connection gets now, in bytes."""
         return self._share.window
 
-    def start(self, held: int) -> int:
-        """Begin, in a spool that has everything of the stream before ``held``, durably; returns ``Welcome.next``."""
-        floor = self.hello.floor
+    def start(self, claimed: Claimed | None) -> int:
+        """Begin; returns ``Welcome.next``. ``claimed``: the stream is shared, and was taken over."""
+        self._acks.start()
+        floor, mark = self.hello.floor, self._intake.mark(self.hello.stream)
+        held = 0 if mark is None else mark.next
         if self._delivered is not None:
-            self._progress = self._delivered.follow(self.hello.stream, held, floor, self._want_ack)
+            self._progress = self._delivered.follow(self.hello.stream, held, floor, self._got_on, claimed)
             self.expected = self.durable = self._progress.next
         else:
             self.expected = self.durable = max(held, floor)
@@ -119,7 +114,15 @@ class Session:
     @property
     def acknowledged(self) -> int:
         """The first number that is not acknowledged."""
-        return self.durable if self._progress is None else min(self.durable, self._progress.next)
+        return self.durable if self._progress is None else min(self.durable, self._progress.safe)
+
+    def _got_on(self) -> None:
+        """All sinks are past something more of the stream."""
+        if self._progress is not None and self._progress.passed_over:
+            self.end(passed_over(self.hello.stream))
+        if self._waiting is not None:
+            self._waiting.set()
+        self._acks.want()
 
     async def room(self) -> None:
         """Wait until another message may be read."""
@@ -144,7 +147,7 @@ class Session:
                     held -= len(raw)
                     self._queued(number + 1, len(raw), receipt)
                 else:
-                    self._want_ack()
+                    self._acks.want()
         finally:
             self._share.release(held)
 
@@ -157,11 +160,11 @@ class Session:
         if message.first > self.expected or message.last < message.first:
             raise _unexpected(f"a gap {message.first}..{message.last}", self.expected)
         if message.last < self.expected:
-            self._want_ack()
+            self._acks.want()
             return
         records = message.records if message.HasField("records") else -1
         gap = Gap(message.first, message.last, records, message.reason)
-        self._blocked_since = time.monotonic()
+        self._acks.blocked_since = time.monotonic()
         receipt = await self._intake.take_gap(self._upstream(message.first, 0, 0), gap, dict(self.hello.labels))
         self._queued(message.last + 1, 0, receipt)
 
@@ -175,7 +178,7 @@ class Session:
             await asyncio.sleep(0)  # the receipt's own callbacks have run after this
         if self._failed and self.ended is not None:
             raise self.ended
-        await self._acks_sent()
+        await self._acks.sent()
 
     async def delivered(self) -> None:
         """Called when all is drained, and the sender will send nothing more: wait until all may be acknowledged, and
@@ -184,17 +187,11 @@ class Session:
         progress = self._progress
         if progress is None:
             return
-        moved = asyncio.Event()
-        progress.wake = moved.set
+        self._waiting = asyncio.Event()
         while progress.next < self.expected:
-            await moved.wait()
-            moved.clear()
-            self._want_ack()
-        await self._acks_sent()
-
-    async def _acks_sent(self) -> None:
-        while self._ack_task is not None:
-            await asyncio.wait([self._ack_task])
+            await self._waiting.wait()
+            self._waiting.clear()
+        await self._acks.sent()
 
     def tick(self, due: float) -> None:
         """Called about once a second. An Ack goes out when the last one is older than ``due`` (monotonic clock)."""
@@ -204,8 +201,8 @@ class Session:
             self._quiet_ticks += 1
             if self._quiet_ticks > 1:
                 self._share.busy = False
-        if self._last_ack < due:
-            self._want_ack()
+        if self._acks.last < due:
+            self._acks.want()
 
     def end(self, why: Refusal) -> None:
         """End the connection for a reason that its sender is told."""
@@ -218,6 +215,7 @@ class Session:
         if self._closed:
             return
         self._closed = True
+        self._acks.close()
         self._share.leave()
         if self._progress is not None:
             self._progress.leave()
@@ -229,34 +227,21 @@ class Session:
         # What was durable before is expected no more, though the stream's mark be forgotten (it is one of many, and
         # rarely sends).
         floor = max(hello.floor, self.durable)
-        return Upstream(hello.stream, number, hello.epoch, hello.incarnation, check, floor, original_check)
+        kept = self._delivered is not None
+        return Upstream(hello.stream, number, hello.epoch, hello.incarnation, check, floor, original_check, kept)
 
     async def _take(self, number: int, raw: bytes) -> Receipt:
-        if len(raw) > MAX_FRAME_BYTES:
-            text = f"frame {number} is {len(raw)} bytes long; the limit is {MAX_FRAME_BYTES}"
-            raise Refusal(pb.Refused.TOO_LARGE, text)
-        try:
-            frame = decode(raw)
-            if frame.decoded_size > MAX_DECODED or frame.meta_size > MAX_FRAME:
-                size = max(frame.decoded_size, frame.meta_size)
-                raise Refusal(pb.Refused.TOO_LARGE, f"frame {number} is {size} bytes long when it is decoded")
-            frame.verify()
-            frame.check_claim()
-            labels = frame.labels
-        except FutureFormat as error:
-            raise Refusal(pb.Refused.UNSUPPORTED, f"frame {number}: {error}") from error
-        except FrameError as error:
-            raise Refusal(pb.Refused.DAMAGED, f"frame {number}: {error}") from error
+        frame = checked(number, raw)
         upstream = self._upstream(number, frame.check, frame.original_check)
         # Where the frame passes on verbatim its own ranges stay in it; framed anew, its range is this stream's.
         records = frame.records
         span = SourceRange(self._intake.name, self.hello.stream, number, number + 1, read=records, kept=records)
-        batch = Batch(self._intake.name, labels, frame, [span], frame.read_at, upstream=upstream)
-        self._blocked_since = time.monotonic()
+        batch = Batch(self._intake.name, frame.labels, frame, [span], frame.read_at, upstream=upstream, came=frame.meta)
+        self._acks.blocked_since = time.monotonic()
         return await self._intake.take_frame(batch)
 
     def _queued(self, after: int, size: int, receipt: Receipt) -> None:
-        self._blocked_since = None
+        self._acks.blocked_since = None
         self.expected = after
         self._pending.append((after, size, receipt))
         receipt.durable.add_done_callback(self._settled)
@@ -283,29 +268,7 @@ class Session:
             if not pending:
                 self.finished.set()
         else:
-            self._want_ack()
-
-    def _want_ack(self) -> None:
-        self._ack_wanted = True
-        if self._ack_task is None and not self._closed:
-            self._ack_task = asyncio.get_running_loop().create_task(self._send_acks())
-
-    async def _send_acks(self) -> None:
-        """Send Acks as long as there is news: what became durable while one was being written goes into the next."""
-        try:
-            while self._ack_wanted and not self._closed:
-                self._ack_wanted = False
-                self._last_ack = now = time.monotonic()
-                window = self.window
-                reason = pb.Ack.REASON_UNSPECIFIED
-                if self._blocked_since is not None and now - self._blocked_since > _STUCK:
-                    reason = pb.Ack.SPOOL_FULL
-                elif window < LARGEST:
-                    reason = pb.Ack.SHARED
-                if not await self._send(pb.Ack(next=self.acknowledged, window_bytes=window, reason=reason)):
-                    break
-        finally:
-            self._ack_task = None
+            self._acks.want()
 
 
 def _unexpected(what: str, expected: int) -> Refusal:

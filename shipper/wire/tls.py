@@ -1,165 +1,73 @@
-"""TLS of the wire: settings, certificate files that are read again when they change, and what went wrong in words.
+"""TLS of the wire: what gRPC is given of ``certificates.py``, and what it says when a handshake fails.
 
 gRPC speaks TLS itself. It is handed the bytes of PEM files: the collector's side asks for them at every handshake, the
-sender's side with every connection. Files that cannot be used are refused before gRPC sees them, and the last ones that
-could be stay in use: a renewal that is half written, or a key that is there before its certificate, interrupts nothing.
+sender's side with every connection.
 """
 
-import math
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import count
-from pathlib import Path
-from typing import Final, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING, Final, cast
 
 from shipper.errors import SinkUnavailable
-from shipper.log import get_logger
+from shipper.wire.certificates import Certificates, ClientTls, Material, ServerTls, in_words
 from shipper.wire.channel import grpc
-from shipper.wire.pem import certificates, check_key, validity
 
-log = get_logger("tls")
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-_SOON: Final = 14
-"""Days before a certificate's end from which on it is talked about."""
 _probes: Final = count()
 
 
-class ClientTls(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """TLS towards a collector. ``tls: {}`` trusts the certificate authorities that gRPC brings along."""
+class _GrpcCertificates(Certificates):
+    """Those that gRPC takes."""
 
-    ca: Path | None = None
-    """PEM file of the certificate authorities that may have signed the collector's certificate."""
-    cert: Path | None = None
-    """PEM file of this shipper's own certificate, for collectors that ask for one."""
-    key: Path | None = None
-    """PEM file of its private key, without a passphrase."""
-    server_name: str | None = None
-    """The name that the collector's certificate must have, where it is not the host of the address."""
-
-    def __post_init__(self) -> None:
-        if (self.cert is None) != (self.key is None):
-            raise ValueError("cert and key belong together: name both, or neither")
-
-
-class ServerTls(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """TLS of a listening port."""
-
-    cert: Path
-    """PEM file of the certificate, with the intermediate ones after it."""
-    key: Path
-    """PEM file of its private key, without a passphrase."""
-    client_ca: Path | None = None
-    """PEM file of the certificate authorities that must have signed a sender's certificate. Without it senders need
-    none."""
+    def _try_out(self, cert: bytes, key: bytes, why: str) -> None:
+        """See ``Certificates``. Only opening a port tells: here one that nobody can reach."""
+        with ThreadPoolExecutor(1) as nobody:  # no thread starts before there is a call
+            server = grpc.server(nobody)
+            address = f"unix-abstract:shipper-{os.getpid()}-{next(_probes)}"
+            try:
+                server.add_secure_port(address, grpc.ssl_server_credentials([(key, cert)]))
+            except RuntimeError as error:
+                raise ValueError(why) from error
+            finally:
+                server.stop(None)
 
 
-class Material(NamedTuple):
-    """The contents of the files; None where there is no such file."""
-
-    cert: bytes | None
-    key: bytes | None
-    ca: bytes | None
-
-
-class Certificates:
-    """The files of one TLS block and the last contents that could be used."""
-
-    def __init__(self, cert: Path | None, key: Path | None, ca: Path | None) -> None:
-        """:raises ValueError: the files cannot be used; the message says why and what to do."""
-        self._paths: Final = (cert, key, ca)
-        self._seen = self._signature()
-        self.material = self._read()
-
-    def refresh(self) -> bool:
-        """Read the files if they changed; True where others are used from now on. Blocking, and rarely more than
-        three ``stat``. What cannot be used is logged once.
-        """
-        signature = self._signature()
-        if signature == self._seen:
-            return False
-        self._seen = signature
-        try:
-            material = self._read()
-        except ValueError as error:
-            log.warning("new certificate files cannot be used: the old ones stay in use", why=str(error))
-            return False
-        if material == self.material:
-            return False
-        self.material = material
-        log.info("new certificate files are in use", file=str(next(filter(None, self._paths), "")))
-        return True
-
-    def cautions(self) -> list[str]:
-        """Certificates that are past their end, before their beginning, or near their end, one sentence each."""
-        now = datetime.now(UTC)
-        found = []
-        for path, pem in ((self._paths[0], self.material.cert), (self._paths[2], self.material.ca)):
-            if path is None or pem is None:
-                continue
-            spans = [validity(der) for der in certificates(pem)]
-            first, last = max(span[0] for span in spans), min(span[1] for span in spans)
-            if last < now:
-                found.append(f"{path}: the certificate expired on {last:%Y-%m-%d}: renew it")
-            elif first > now:
-                found.append(
-                    f"{path}: the certificate is not valid before {first:%Y-%m-%d %H:%M} UTC: is the clock right?"
-                )
-            elif (last - now).days < _SOON:
-                found.append(f"{path}: the certificate expires on {last:%Y-%m-%d}: renew it")
-        return found
-
-    def ends(self) -> float:
-        """When the certificate expires, in seconds since 1970; infinite where there is none."""
-        cert = self.material.cert
-        return math.inf if cert is None else min(validity(der)[1].timestamp() for der in certificates(cert))
-
-    def _signature(self) -> tuple[object, ...]:
-        return tuple(_stat(path) for path in self._paths if path is not None)
-
-    def _read(self) -> Material:
-        cert, key, ca = (None if path is None else _bytes(path) for path in self._paths)
-        for path, pem in ((self._paths[0], cert), (self._paths[2], ca)):
-            if path is not None and pem is not None:
-                with _named(path):
-                    for der in certificates(pem):
-                        validity(der)
-        if cert is not None and key is not None and self._paths[1] is not None:
-            with _named(self._paths[1]):
-                check_key(key)
-            _try_out(cert, key, f"{self._paths[1]}: the key does not belong to the certificate {self._paths[0]}")
-        return Material(cert, key, ca)
-
-
-class ServerCertificates(Certificates):
+class ServerCertificates(_GrpcCertificates):
     """Those of a listening port."""
 
     def __init__(self, tls: ServerTls) -> None:
         """:raises ValueError: the files cannot be used."""
         super().__init__(tls.cert, tls.key, tls.client_ca)
-        self._given: tuple[Material, grpc.ServerCertificateConfiguration] | None = None
+        self._given = self.material
 
     def credentials(self) -> "grpc.ServerCredentials":
-        """What a port is opened with. gRPC asks at each handshake, on threads of its own, whether there is news."""
-        require = self.material.ca is not None
-        return grpc.dynamic_ssl_server_credentials(self._configuration(), self._configuration, require)
+        """What a port is opened with."""
+        self._given = self.material
+        news = cast("Callable[[], grpc.ServerCertificateConfiguration]", self.news)  # it may be None, say gRPC's docs
+        return grpc.dynamic_ssl_server_credentials(_configuration(self._given), news, self._given.ca is not None)
 
-    def _configuration(self) -> "grpc.ServerCertificateConfiguration":
+    def news(self) -> "grpc.ServerCertificateConfiguration | None":
+        """What gRPC asks for at each handshake, on threads of its own: what is used from now on; None: what it has.
+
+        Whatever it is given it puts in place of what it has, also what is equal, under the feet of handshakes that
+        begin at the same moment on other threads: it crashes then (grpc issue 36693, open in 2026).
+        """
         material = self.material
-        if self._given is None or self._given[0] is not material:
-            pair = (material.key or b"", material.cert or b"")
-            self._given = (
-                material,
-                grpc.ssl_server_certificate_configuration([pair], root_certificates=material.ca),
-            )
-        return self._given[1]
+        if material is self._given:
+            return None
+        self._given = material
+        return _configuration(material)
 
 
-class ClientCertificates(Certificates):
+def _configuration(material: Material) -> "grpc.ServerCertificateConfiguration":
+    pair = (material.key or b"", material.cert or b"")
+    return grpc.ssl_server_certificate_configuration([pair], root_certificates=material.ca)
+
+
+class ClientCertificates(_GrpcCertificates):
     """Those of a sender."""
 
     def __init__(self, tls: ClientTls) -> None:
@@ -173,70 +81,11 @@ class ClientCertificates(Certificates):
         return grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=cert)
 
 
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Puts the file's name before what is wrong with it."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _stat(path: Path) -> tuple[int, ...] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except PermissionError as error:
-        raise ValueError(f"{path}: permission denied: the user that runs shipper must be able to read it") from error
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _try_out(cert: bytes, key: bytes, why: str) -> None:
-    """:raises ValueError: gRPC does not take the pair. Only opening a port tells: here one that nobody can reach."""
-    with ThreadPoolExecutor(1) as nobody:  # no thread starts before there is a call
-        server = grpc.server(nobody)
-        address = f"unix-abstract:shipper-{os.getpid()}-{next(_probes)}"
-        try:
-            server.add_secure_port(address, grpc.ssl_server_credentials([(key, cert)]))
-        except RuntimeError as error:
-            raise ValueError(why) from error
-        finally:
-            server.stop(None)
-
-
-_HANDSHAKE: Final = (
-    ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "it showed no certificate, and client_ca asks for one"),
-    ("certificate has expired", "its certificate has expired: renew it, or set the clock right"),
-    ("certificate is not yet valid", "its certificate is not valid yet: is a clock wrong?"),
-    ("CERTIFICATE_VERIFY_FAILED", "its certificate is signed by an authority that is not trusted here"),
-    ("Hostname Verification Check failed", "its certificate is for another name: connect by a name that is in it"),
-    ("HTTP_REQUEST", "it speaks HTTP without TLS"),
-    ("WRONG_VERSION_NUMBER", "it does not speak TLS"),
-    ("UNSUPPORTED_PROTOCOL", "it speaks TLS older than 1.2 only"),
-    ("NO_SHARED_CIPHER", "it offers no cipher that is taken here"),
-    ("TLSV1_ALERT_UNKNOWN_CA", "it does not trust the certificate shown to it: give it the right ca"),
-    ("SSLV3_ALERT_CERTIFICATE_EXPIRED", "it finds the certificate shown to it expired: renew it"),
-    ("ALERT", "it refused the certificate shown to it"),
-)
-"""What stands in gRPC's text, and what that means; "it" is the other side."""
-
-
 def explain(text: str) -> str | None:
     """What a text of gRPC about a failed handshake means; None where it is about something else."""
     if not any(mark in text for mark in ("andshake failed", "Verification Check failed")):
         return None
-    for mark, words in _HANDSHAKE:
-        if mark in text:
-            return words
-    return "the TLS handshake failed: " + text.rpartition("OPENSSL_internal:")[2][:200]
+    return in_words(text) or "the TLS handshake failed: " + text.rpartition("OPENSSL_internal:")[2][:200]
 
 
 def unreachable(address: str, text: str, *, tls: bool) -> SinkUnavailable:

@@ -26,13 +26,13 @@ import msgspec
 
 from shipper.errors import ShipperError
 from shipper.log import get_logger
+from shipper.wire.files import contents, signature
 
 log = get_logger("tokens")
 
 _BITS: Final = 256
 _PREFIX: Final = "shp_"
 _PRINCIPAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,99}")
-_MAX_FILE: Final = 16 * 1024 * 1024
 _LATER: Final = "was written by a newer shipper: upgrade this one"
 
 
@@ -70,17 +70,17 @@ class Tokens:
     def __init__(self, path: Path) -> None:
         """:raises ValueError: the file cannot be used."""
         self._path = path
-        self._seen = _signature(path)
+        self._seen = signature(path)
         self._tokens: dict[bytes, str] = _digests(_load(path))
 
     def refresh(self) -> bool:
         """Read the file again if it changed; True where the tokens are others now. A file that cannot be used is
         logged once, and the tokens stay.
         """
-        signature = _signature(self._path)
-        if signature == self._seen:
+        now = signature(self._path)
+        if now == self._seen:
             return False
-        self._seen = signature
+        self._seen = now
         try:
             tokens = _digests(_load(self._path))
         except ValueError as error:
@@ -194,23 +194,9 @@ def _replace(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
-def _signature(path: Path) -> tuple[int, ...] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
 def _load(path: Path) -> _File:
     """:raises ValueError: the file cannot be used; the message shows nothing of it."""
-    try:
-        with path.open("rb") as opened:
-            data = opened.read(_MAX_FILE)
-    except PermissionError as error:
-        raise ValueError(f"{path}: permission denied: the user that runs shipper must be able to read it") from error
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}; 'shipper tokens add NAME --file {path}' makes it") from error
+    data = contents(path, missing=f"'shipper tokens add NAME --file {path}' makes it")
     try:
         file = _decode(data)
         if file.version != 1:

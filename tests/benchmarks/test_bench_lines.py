@@ -9,10 +9,10 @@ from benchmarks.lines import BLOCK, Corpus, Kind
 from benchmarks.verify import expect_access, identify
 
 LINES = BLOCK + 100
-SIZES = {"json": (205, 225), "access": (120, 140)}
+SIZES = {"json": (205, 225), "calm": (205, 225), "access": (120, 140)}
 
 
-@pytest.fixture(params=["json", "access"])
+@pytest.fixture(params=["json", "calm", "access"])
 def kind(request: pytest.FixtureRequest) -> Kind:
     chosen: Kind = request.param
     return chosen

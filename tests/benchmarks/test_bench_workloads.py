@@ -1,14 +1,15 @@
 """Each workload of several processes in a form of seconds: it runs, it checks, what it finds is clean. No figures."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from benchmarks import backlog, fanin, idle, many, outage, rsyslog
+from benchmarks import backlog, fanin, idle, kafka, many, outage, rsyslog, throughput, workers
 from benchmarks.processes import BenchError, Cores, need_room
 from benchmarks.report import Row
+from benchmarks.throughput import Workload
 
 
 @pytest.fixture
@@ -23,6 +24,14 @@ def assert_clean(rows: list[Row], names: set[str]) -> None:
     assert {row.workload for row in rows} == names
     for row in rows:
         assert row.check is None or (row.check.clean and row.check.expected), row
+
+
+@pytest.mark.parametrize("workload", [throughput.added, throughput.errors, throughput.redacted])
+def test_what_a_chain_makes_of_a_file_is_what_must_arrive(
+    workload: Callable[[int], Workload], tmp_path: Path, cores: Cores
+) -> None:
+    made = workload(6000)
+    assert_clean(throughput.measure(made, tmp_path, cores, 1), {made.number})
 
 
 def test_idle_agents_have_shipped_every_line_before_they_are_measured(tmp_path: Path, cores: Cores) -> None:
@@ -41,8 +50,20 @@ def test_what_was_written_during_an_outage_arrives_after_it(tmp_path: Path, core
     assert_clean(outage.measure(1.5, 5000, tmp_path, cores), {"13"})
 
 
+def test_what_was_shipped_to_kafka_is_in_the_topic_in_both_modes(
+    tmp_path: Path, cores: Cores, kafka_jars: Path
+) -> None:
+    rows = kafka.measure(6000, 1, tmp_path, cores)
+    assert_clean(rows, {"14"})
+    assert [row.what for row in rows[:2]] == ["file to Kafka, at least once", "file to Kafka, exactly once"]
+
+
 def test_many_files_hold_the_bytes_of_one(tmp_path: Path, cores: Cores) -> None:
     assert_clean(many.measure(6000, 1, tmp_path, cores, 20), {"15"})
+
+
+def test_workers_leave_in_the_spool_what_one_process_leaves(tmp_path: Path, cores: Cores) -> None:
+    assert_clean(workers.measure(throughput.changed(6000), 1, tmp_path, cores), {"W"})
 
 
 def test_rsyslog_is_measured_where_it_is_and_else_said_to_be_missing(tmp_path: Path, cores: Cores) -> None:

@@ -89,8 +89,8 @@ def test_records_that_cannot_be_written_are_named_and_the_others_are_there() -> 
     payload, failures = encode_records([{"a": 1}, {"a": object()}, {"a": "\udcff"}, {"a": 1j}])
     assert payload == Payload(Format.NDJSON, b'{"a":1}\n{"a":"\xef\xbf\xbd"}\n', 2)
     assert [(at, str(error)) for at, error in failures] == [
-        (1, "a value of type object cannot be written as JSON"),
-        (3, "a value of type complex cannot be written as JSON"),
+        (1, "the field a: a value of type object cannot be written as JSON"),
+        (3, "the field a: a value of type complex cannot be written as JSON"),
     ]
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from shipper.batch import Record
 from shipper.chain.expression import Condition
+from shipper.errors import PatternTimeout
 
 LABELS = {"host": "h1", "env": "prod", "level": "label"}
 
@@ -327,3 +328,14 @@ def test_any_text_is_a_condition_or_a_value_error(text: str) -> None:
         assert str(error)  # noqa: PT017 - raising is one of two right answers
     else:
         assert condition({"a": 1}, {}) in (True, False)
+
+
+def test_a_regular_expression_that_takes_too_long_is_the_only_error_that_a_condition_has() -> None:
+    condition = Condition.parse("matches(a, '(x|xx)+$') or b == 1")
+    hostile = {"a": "x" * 100 + "y"}
+    with pytest.raises(PatternTimeout, match=r"the pattern \(x\|xx\)\+\$ was not done with 101 characters"):
+        condition(hostile, {})
+    for call in (condition.mask, condition.select, condition.reject):
+        with pytest.raises(PatternTimeout):
+            call([{"a": "x"}, hostile], {})
+    assert condition.mask([{"a": "x"}, {"a": "y"}, {"b": 1}], {}) == [True, False, True]

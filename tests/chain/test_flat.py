@@ -34,9 +34,9 @@ def ndjson(*lines: bytes) -> Payload:
     return Payload(Format.NDJSON, b"".join(line + b"\n" for line in lines), len(lines))
 
 
-def flat(frame: Frame, **options: bool) -> list[dict[str, Any]]:
+def flat(frame: Frame, *, identity: bool = False, read_at: bool = False) -> list[dict[str, Any]]:
     """The flat lines, decoded; each is one line."""
-    lines = flat_lines(frame, **{"identity": False, "read_at": False, **options})
+    lines = flat_lines(frame, identity=identity, read_at=read_at)
     assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in lines)
     return [json.loads(line) for line in lines]
 
@@ -119,9 +119,14 @@ def test_an_empty_frame_has_no_lines() -> None:
     assert flat_lines(framed(None), identity=True, read_at=True) == []
 
 
-def test_a_frame_with_more_identities_than_records_is_refused() -> None:
+@pytest.mark.parametrize("identity", [True, False])
+@pytest.mark.parametrize(("indices", "subs"), [([1, 2], None), ([], None), ([1], []), (None, [1, 2])])
+def test_a_frame_with_more_or_fewer_identities_than_records_is_refused(
+    indices: list[int] | None, subs: list[int] | None, *, identity: bool
+) -> None:
+    """Also where the line does not hold them: Kafka's headers do."""
     with pytest.raises(FrameError, match="promised"):
-        flat_lines(framed(ndjson(b"{}"), indices=[1, 2]), identity=True, read_at=False)
+        flat_lines(framed(ndjson(b"{}"), indices=indices, subs=subs), identity=identity, read_at=False)
 
 
 def test_labels_that_json_cannot_hold_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ from shipper.chain.run import Chain
 from shipper.errors import ConfigError
 from shipper.processor import OnError, Processor
 from shipper.spool.frame import Frame, FrameMeta, decode, draft
+from shipper.testing import run_batch, start_chain
 from shipper_processors.add_fields import AddFields
 from shipper_processors.drop import Drop
 from shipper_processors.parse_json import ParseJson
@@ -188,18 +190,21 @@ def test_an_exception_costs_that_record_alone_and_its_raw_bytes_are_kept() -> No
     done = chain(ParseJson(), Drop(where="id == 1"), Each()).run(batch)
     assert ids(done) == [3]
     assert counts(done) == (3, 1, {"p1/filtered": 1}, 1)
+    lines = Path(__file__).read_text("utf-8").split("\n")
+    at = next(number for number, line in enumerate(lines, 1) if "1 // 0" in line)
     assert done.dead_letters == [
         DeadLetter(
             b'{"id":  2, "do": "raise"}',
             25,
             "p2",
-            "ZeroDivisionError: integer division or modulo by zero",
+            f"ZeroDivisionError: integer division or modulo by zero (test_run.py:{at})",
             {"host": "h"},
             "app",
             GENERATION,
             1000,
             1,
             77,
+            Format.LINES,
         )
     ]
 
@@ -262,6 +267,39 @@ def test_bisecting_finds_the_bad_records_of_a_batch() -> None:
     assert Whole.calls == [8, 4, 2, 2, 1, 1, 4, 2, 2, 1, 1]
 
 
+class Greedy(Processor):
+    """Wants more memory than there is, where it is asked to; all records at once."""
+
+    def process_batch(self, records: list[Record]) -> list[Record]:
+        """Take it."""
+        for record in records:
+            if record.get("do") == "take":
+                bytearray(1 << 60)
+        return records
+
+
+class GreedyWhole(Greedy):
+    """The same, and it sees a record once."""
+
+    bisect: ClassVar[bool] = False
+
+
+def test_want_of_memory_costs_the_record_and_the_chain_goes_on() -> None:
+    greedy = chain(Greedy())
+    done = greedy.run(decoded({"id": 0}, {"id": 1, "do": "take"}, {"id": 2}))
+    assert ids(done) == [0, 2]
+    assert [(letter.index, letter.error[:11]) for letter in done.dead_letters] == [(1, "MemoryError")]
+    assert ids(greedy.run(decoded({"id": 3}))) == [3]
+
+
+def test_want_of_memory_costs_the_batch_where_it_may_not_be_divided() -> None:
+    greedy = chain(GreedyWhole())
+    done = greedy.run(decoded({"id": 0}, {"id": 1, "do": "take"}))
+    assert ids(done) == []
+    assert [letter.index for letter in done.dead_letters] == [0, 1]
+    assert ids(greedy.run(decoded({"id": 3}))) == [3]
+
+
 def test_without_bisecting_the_whole_batch_fails() -> None:
     Whole.calls.clear()
     done = chain(WholeOnly()).run(decoded({"id": 1}, {"id": 2, "do": "raise"}))
@@ -280,6 +318,8 @@ def test_records_that_where_excludes_pass_untouched_in_their_places() -> None:
     batch = decoded(*({"id": n, "do": "two" if n % 2 else "drop"} for n in range(5)))
     assert ids(chain(Each(where="id > 1")).run(batch)) == [0, 1, 3, 3]
     assert ids(chain(Whole(where="id > 1")).run(batch)) == [0, 1, 3]
+    between = decoded({"id": 5}, {"id": 0}, {"id": 6, "do": "drop"}, {"id": 1}, {"id": 7, "do": "two"}, {"id": 2})
+    assert ids(chain(Each(where="id > 4")).run(between)) == [5, 0, 1, 7, 7, 2]
     assert records(chain(Each(where="id == 0 or id == 9")).run(decoded({"id": 9}, {"id": 1}))) == [
         {"id": 9, "seen": True},
         {"id": 1},
@@ -358,7 +398,22 @@ def test_a_record_nested_too_deep_to_be_written_is_set_aside(monkeypatch: pytest
     monkeypatch.setattr(Leaves, "value", deep)
     done = chain(Leaves()).run(decoded({"id": 1}, {"id": 2, "do": 1}))
     assert ids(done) == [1]
-    assert done.dead_letters[0].error == "nested too deep to be written as JSON"
+    assert done.dead_letters[0].error == "p0: the field left: nested too deep to be written as JSON"
+
+
+def test_a_record_that_cannot_be_written_names_the_processors_that_may_have_left_it_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Leaves, "value", object())
+    batch = decoded({"id": 1, "do": 1})
+    cases: list[tuple[list[Processor], str]] = [
+        ([Drop(where="x == 1"), AddFields(fields={"team": "x"}), Leaves()], "p2: "),
+        ([Leaves(), Drop(where="x == 1"), Leaves()], "p0 or p2: "),
+        ([Leaves() for _ in range(6)], "p0 or p1 or p2 or p3 or 2 others: "),
+    ]
+    for processors, named in cases:
+        (letter,) = chain(*processors).run(batch).dead_letters
+        assert letter.error.startswith(f"{named}the field left: ")
 
 
 def test_constants_are_labels_from_their_place_in_the_chain_on() -> None:
@@ -515,3 +570,18 @@ def test_a_failure_in_a_batch_of_records_without_bytes_keeps_what_is_there() -> 
     done = chain(Each()).run(Batch("app", {}, [{"id": 1, "do": "raise"}, {"id": 2}], [], 0))
     assert ids(done) == [2]
     assert done.dead_letters[0].raw == b'{"id":1,"do":"raise"}'
+
+
+def test_a_record_that_a_condition_cannot_judge_in_time_fails_alone() -> None:
+    hostile, where = "x" * 100 + "y", "matches(message, '^(x|xx)+$')"
+    xs = [{"message": "xx", "a": 1}, {"message": "x", "a": 1}]
+    rest = [{"message": "y"}]
+    for processor, left in (
+        (AddFields(fields={"a": 1}, where=where, on_error="dead_letter"), [xs[0], *rest, xs[1]]),
+        (Drop(where=where), rest),
+    ):
+        done = run_batch(start_chain([processor]), ["xx", hostile, "y", "x"])
+        (letter,) = done.dead_letters
+        assert (letter.raw, letter.index) == (hostile.encode(), 1)
+        assert "the pattern ^(x|xx)+$ was not done with 101 characters" in letter.error
+        assert done.records == left

@@ -1,19 +1,22 @@
 """The engine against the plainest engine that there could be."""
 
+import re
 from collections import Counter
+from traceback import extract_tb
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.batch import Batch, Payload, Record, SourceRange
+from shipper.batch import Batch, Format, Payload, Record, SourceRange
 from shipper.chain.expression import Condition
 from shipper.chain.run import Chain
 from shipper.processor import OnError, Processor
 from shipper_processors.drop import Drop
 from shipper_processors.keep import Keep
 from shipper_processors.parse_json import ParseJson
+from shipper_processors.parse_regex import ParseRegex
 
 
 class Spec(NamedTuple):
@@ -79,6 +82,7 @@ def plainly(processors: list[Processor], lines: list[bytes]) -> tuple[list[Recor
     dropped: Counter[str] = Counter()
     failed: list[int] = []
     for number, processor in enumerate(processors):
+        processor.setup()
         after: list[tuple[int, Record]] = []
         condition = Condition.parse(processor.where) if processor.where else None
         for index, record in current:
@@ -94,7 +98,9 @@ def plainly(processors: list[Processor], lines: list[bytes]) -> tuple[list[Recor
                 except (RuntimeError, ValueError) as error:
                     on_error = processor.on_error or processor.default_on_error
                     if on_error == "keep":
-                        text = str(error) if isinstance(error, ValueError) else f"RuntimeError: {error}"
+                        line = extract_tb(error.__traceback__)[-1].lineno
+                        place = f" (test_run_properties.py:{line})"
+                        text = str(error) if isinstance(error, ValueError) else f"RuntimeError: {error}{place}"
                         after.append((index, {processor.error_field: f"p{number}: {text}"} | record))
                     elif on_error == "drop":
                         dropped[f"p{number}/error"] += 1
@@ -133,11 +139,20 @@ processors = st.lists(
 wishes = st.sampled_from(["raise", "drop", "two", "fine", None])
 objects = st.fixed_dictionaries({"n": st.integers(0, 4)}, optional={"a": wishes, "b": wishes, "message": st.just("x")})
 lines = st.lists(objects.map(msgspec.json.encode) | st.sampled_from([b"", b"x", b"\xff", b"{}{}", b"[]"]), max_size=6)
+joined = st.lists(
+    objects.map(lambda value: msgspec.json.format(msgspec.json.encode(value), indent=2))
+    | st.sampled_from(
+        [b"", b"x\n", b"\n", b"a\n\tb", b"{}\n{}", b"\n{}\n", b"\xc2\n\xff", b"\xc2", b"x" * 0x80 + b"\xe2\x80"]
+    ),
+    max_size=6,
+)
 
 
 def run(found: list[Processor], given_lines: list[bytes]) -> Batch:
     """The engine's way."""
     payload = Payload.lines(b"".join(line + b"\n" for line in given_lines))
+    if payload.count > len(given_lines):
+        payload = Payload.sized(given_lines)
     span = SourceRange("app", b"", 0, len(payload.data), read=payload.count, kept=payload.count)
     specs = [Spec(f"p{n}", processor) for n, processor in enumerate(found)]
     return Chain(specs, "app", lambda: 1 << 30).run(Batch("app", {}, payload, [span], 0))
@@ -146,12 +161,12 @@ def run(found: list[Processor], given_lines: list[bytes]) -> Batch:
 def shown(batch: Batch) -> list[Record]:
     """The records of a result."""
     assert isinstance(batch.payload, Payload)
-    if batch.payload.format.name == "LINES":
+    if batch.payload.format is not Format.NDJSON:
         return [{"message": line.decode("utf-8", "replace")} for line in batch.payload.raw()]
     return [msgspec.json.decode(line) for line in batch.payload.raw()]
 
 
-@given(processors, lines)
+@given(processors, lines | joined)
 def test_a_chain_equals_the_plain_way(found: list[Processor], given_lines: list[bytes]) -> None:
     expected, dropped, failed = plainly(found, given_lines)
     done = run(found, given_lines)
@@ -170,3 +185,18 @@ def test_a_batch_at_once_equals_one_record_after_the_other(given_lines: list[byt
     done = run([ParseJson(), ByBatch(key="a", where=where)], given_lines)
     assert len(done.dead_letters) == len(failed)
     assert sorted(map(msgspec.json.encode, shown(done))) == sorted(map(msgspec.json.encode, expected))
+
+
+@given(joined, st.sampled_from([ParseJson(), ParseRegex(pattern=re.compile(r"(?P<a>\w+)\s+(?P<b>\S)"))]))
+def test_joined_records_parsed_at_once_equal_joined_records_parsed_one_by_one(
+    records: list[bytes], parser: Processor
+) -> None:
+    """Newlines inside make no other record of one, and invalid text is counted by record."""
+    results = []
+    for where in (None, "true"):
+        payload = Payload.sized(records)
+        span = SourceRange("app", b"", 0, len(payload.data), read=payload.count, kept=payload.count)
+        chain = Chain([Spec("p", msgspec.structs.replace(parser, where=where))], "app", lambda: 1 << 30)
+        done = chain.run(Batch("app", {}, payload, [span], 0))
+        results.append((shown(done), done.ranges, chain.invalid_utf8, chain.take_errors()))
+    assert results[0] == results[1]

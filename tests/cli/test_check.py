@@ -6,7 +6,10 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 from support.configs import OUT, probe, write
+
+from shipper.cli import main
 
 
 def shipper(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
@@ -27,6 +30,26 @@ def test_a_good_config_is_summed_up(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("shared", "own", "shown"),
+    [
+        ("[parse_json]", "[]", ["  processors   parse_json"]),
+        ("[]", "[parse_json, dedupe]", ["    s          parse_json -> dedupe"]),
+        (
+            "[flatten, dedupe]",
+            "[parse_json]",
+            ["    s          parse_json", "  processors   flatten -> dedupe (of every source, after its own)"],
+        ),
+    ],
+)
+def test_a_summary_shows_the_processors_of_a_source_and_those_of_all_of_them(
+    tmp_path: Path, shared: str, own: str, shown: list[str]
+) -> None:
+    done = shipper("check", write(tmp_path, probe(f"processors: {own}") + f"processors: {shared}\n"))
+    lines = done.stdout.splitlines()
+    assert lines[2 : lines.index("  sinks        out")] == shown
+
+
 def test_every_problem_is_shown_and_the_exit_code_is_2(tmp_path: Path) -> None:
     path = write(tmp_path, "spol: 1\n" + probe("number: x"))
     done = shipper("check", path)
@@ -34,7 +57,7 @@ def test_every_problem_is_shown_and_the_exit_code_is_2(tmp_path: Path) -> None:
     assert done.stderr.splitlines() == [
         (
             f"{path}:1: spol: unknown key; did you mean 'spool'? known: admin, batch, data_dir, dead_letters, labels, "
-            "processors, shutdown_timeout, sinks, sources, spool"
+            "processors, shutdown_timeout, sinks, sources, spool, workers"
         ),
         f"{path}:5: sources.s.number: found 'x', expected a whole number",
     ]
@@ -119,5 +142,19 @@ def test_a_mistyped_command_is_told_the_right_one() -> None:
     done = shipper("chekc", "agent.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.endswith(
-        "there is no command 'chekc'; did you mean 'check'? known: check, demo, run, spool, tokens\n"
+        "there is no command 'chekc'; did you mean 'check'? "
+        "known: audit, check, demo, dlq, explain, new, run, spool, test, tokens\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("spool lss agent.yaml", "'lss'; did you mean 'ls'? known: cat, forget, ls, repair, verify"),
+        ("dlq reply agent.yaml", "'reply'; did you mean 'replay'? known: ls, replay, show"),
+        ("tokens rm bob", "'rm'; known: add, forget, ls"),
+    ],
+)
+def test_a_mistyped_action_is_told_the_right_one(command: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command.split()) == 2
+    assert capsys.readouterr().err.endswith(f"there is no action {said}\n")

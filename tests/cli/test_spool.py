@@ -3,23 +3,19 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.files import as_nobody
+from support.ledgers import STREAM, received, span
 from support.processes import Node, free_port, wait_for
 
+from shipper.batch import Upstream
 from shipper.cli import main
-
-
-@pytest.fixture(autouse=True)
-def _end_all_nodes() -> Iterator[None]:
-    yield
-    for node in Node.all:
-        if node.running:
-            node.kill()
-    Node.all.clear()
+from shipper.spool.body import GapNote
+from shipper.spool.draft import EntryDraft
+from shipper.spool.real_disk import RealDisk
+from shipper.spool.store import Store
 
 
 def _spool(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
@@ -121,9 +117,28 @@ def test_damage_is_named_repaired_and_known_afterwards(tmp_path: Path) -> None:
     assert _spool("repair", agent.config).stdout == "nothing is damaged\n"
 
 
+def test_a_gap_that_a_sender_told_of_is_shown_with_the_numbers_that_are_missing_there(tmp_path: Path) -> None:
+    disk = RealDisk(tmp_path / "data" / "spool")
+    store = Store(disk, 2 << 20, 1 << 20, ["out"])
+    store.commit([received(1, span(0, 10))])
+    for first, last in ((2, 31), (32, 32)):
+        upstream = Upstream(STREAM, first, 1, b"i" * 16, 0, 1)
+        store.commit([EntryDraft(upstream=upstream, gap=GapNote(STREAM, first, last, -1, "corrupt"))])
+    store.commit([received(33, span(10, 30))])
+    store.close()
+    disk.unlock()
+    shown = _spool("cat", tmp_path / "data")
+    assert (shown.returncode, shown.stdout.count("\n")) == (0, 2)
+    stream = STREAM.hex()
+    assert shown.stderr.splitlines() == [
+        f"shipper: frame 2 is a gap: frames 2 to 31 are missing, of the stream {stream}: corrupt",
+        f"shipper: frame 3 is a gap: frame 32 is missing, of the stream {stream}: corrupt",
+    ]
+
+
 @pytest.mark.parametrize("running", [True, False])
 def test_a_removed_sink_is_forgotten_but_not_one_that_the_config_has(tmp_path: Path, *, running: bool) -> None:
-    agent = _stopped(tmp_path)
+    agent = _stopped(tmp_path, 5000)
     refused = _spool("forget", "out", agent.config)
     assert refused.returncode == 1
     assert "the config has the sink 'out'" in refused.stderr
@@ -137,9 +152,11 @@ def test_a_removed_sink_is_forgotten_but_not_one_that_the_config_has(tmp_path: P
         by_directory = _spool("forget", "other", tmp_path / "data")
         assert by_directory.returncode == 1, "the process knows what its config has"
         assert "the config has the sink 'other'" in by_directory.stderr
+    waiting = json.loads(_spool("ls", "--json", agent.config).stdout)["sinks"]["out"]["backlog_frames"]
+    assert waiting > 1
     done = _spool("forget", "out", agent.config)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("forgot out: ")
+    assert done.stdout.startswith(f"forgot out, and gave up {waiting} frames that waited for it: ")
     assert "out" not in json.loads(_spool("ls", "--json", agent.config).stdout)["sinks"]
     again = _spool("forget", "out", agent.config)
     assert again.returncode == 1
@@ -165,24 +182,24 @@ def test_what_is_no_spool_is_told_in_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("closed", ["data", "data/spool"])
 def test_who_may_not_look_is_told_so_in_one_sentence(
-    tmp_path: Path, closed: str, capsys: pytest.CaptureFixture[str]
+    open_path: Path, closed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    agent = _stopped(tmp_path)
-    folder = tmp_path / closed
+    agent = _stopped(open_path)
+    folder = open_path / closed
     for command in (["ls"], ["verify"], ["cat"], ["repair", "--dry-run"]):
         assert main(["spool", *command, str(agent.config)]) == 0  # imports what the other user may not read
     capsys.readouterr()
-    (tmp_path / "data").chmod(0o755)
+    (open_path / "data").chmod(0o755)
     folder.chmod(0)
     try:
-        with as_nobody(tmp_path):
-            for target in (agent.config, tmp_path / "data"):
+        with as_nobody(open_path):
+            for target in (agent.config, open_path / "data"):
                 for command in (["ls"], ["verify"], ["cat"], ["repair", "--dry-run"]):
                     assert main(["spool", *command, str(target)]) == 1
                     said = capsys.readouterr()
                     assert said.out == ""
                     assert said.err.count("\n") == 1
-                    assert said.err.startswith(f"shipper: permission denied: {tmp_path}/data")
+                    assert said.err.startswith(f"shipper: permission denied: {open_path}/data")
     finally:
         folder.chmod(0o700)
 

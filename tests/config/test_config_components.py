@@ -31,6 +31,36 @@ def test_a_misspelt_type_is_said_where_it_stands(tmp_path: Path) -> None:
     assert problem.startswith("c.yaml:3: sources.s: found no 'type' (did you mean it by 'typ'?), expected one of: ")
 
 
+def test_what_a_source_may_have_is_listed_once_each_also_what_all_sources_have(tmp_path: Path) -> None:
+    settings = "{typ: x, type: stdin, processors: [], labels: {a: b}}"
+    (problem,) = problems_of(tmp_path, f"sources:\n  s: {settings}\n{OUT}")
+    known = problem.partition("known: ")[2].split(", ")
+    assert {"labels", "processors", "type"} <= set(known)
+    assert len(known) == len(set(known))
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "here"),
+    [
+        ("file", "paths", "include"),
+        ("kafka", "bootstrap_servers", "brokers"),
+        ("kafka", "group_id", "group"),
+        ("kafka", "auto_offset_reset", "start"),
+    ],
+)
+def test_what_a_setting_of_a_source_is_called_elsewhere_is_said(
+    tmp_path: Path, kind: str, written: str, here: str
+) -> None:
+    problems = problems_of(tmp_path, f"sources:\n  s: {{type: {kind}, {written}: [x]}}\n{OUT}")
+    assert f"c.yaml:2: sources.s.{written}: unknown key; it is called '{here}' here" in problems
+
+
+def test_what_a_setting_of_a_sink_is_called_elsewhere_is_said(tmp_path: Path) -> None:
+    text = 'sources: {s: {type: "./parts.py:Probe"}}\nsinks: {kafka: {type: kafka, topic: t, hosts: [a]}}\n'
+    problems = problems_of(tmp_path, text)
+    assert "c.yaml:2: sinks.kafka.hosts: unknown key; it is called 'brokers' here" in problems
+
+
 def test_labels_are_texts_numbers_or_switches(tmp_path: Path) -> None:
     config = load_text(tmp_path, probe("labels: {rack: 7, env: no, on: true, ratio: 1.5, id: '7'}"))
     assert config.sources["s"].labels == {"rack": 7, "env": "no", "on": True, "ratio": 1.5, "id": "7"}
@@ -83,6 +113,7 @@ def test_a_backoff_or_breaker_that_makes_no_sense_is_refused(tmp_path: Path, blo
     [
         ("source", "type: stdin", "standard input"),
         ("source", "type: grpc, listen: '127.0.0.1:7420'", "the address 127.0.0.1:7420"),
+        ("source", "type: syslog, listen: ['tcp://127.0.0.1:0', 'udp://[::1]:514']", "the address [::1]:514 (UDP)"),
         ("sink", "type: file, path: /tmp/all.ndjson", "the path /tmp/all.ndjson"),
     ],
 )
@@ -90,7 +121,21 @@ def test_what_one_component_has_no_second_can_have(tmp_path: Path, kind: str, se
     other = OUT if kind == "source" else 'sources: {s: {type: "./parts.py:Probe"}}\n'
     text = f"{kind}s:\n  one: {{{settings}}}\n  two: {{{settings}}}\n{other}"
     assert problems_of(tmp_path, text) == [
-        f"c.yaml:3: {kind}s.two: two {kind}s cannot share {claim}; {kind}s.one has it, at c.yaml:2"
+        f"c.yaml:3: {kind}s.two: two cannot share {claim}; {kind}s.one has it, at c.yaml:2"
+    ]
+
+
+def test_a_tcp_port_is_one_whatever_is_spoken_there(tmp_path: Path) -> None:
+    """Of all addresses of a source, of another type and of ``admin``; UDP has ports of its own."""
+    syslog = "{type: syslog, listen: ['udp://127.0.0.1:7420', 'tcp://127.0.0.1:7421', 'tcp://127.0.0.1:7422']}"
+    text = (
+        f"sources:\n  a: {syslog}\n  b: {{type: grpc, listen: '127.0.0.1:7420'}}\n"
+        "  c: {type: grpc, listen: '127.0.0.1:7422'}\n  d: {type: grpc, listen: '127.0.0.1:7423'}\n"
+        f"admin: {{listen: '127.0.0.1:7423'}}\n{OUT}"
+    )
+    assert problems_of(tmp_path, text) == [
+        "c.yaml:4: sources.c: two cannot share the address 127.0.0.1:7422; sources.a has it, at c.yaml:2",
+        "c.yaml:5: sources.d: two cannot share the address 127.0.0.1:7423; admin has it, at c.yaml:6",
     ]
 
 

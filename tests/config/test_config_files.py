@@ -55,7 +55,7 @@ def test_a_key_that_is_there_twice_does_not_hide_other_problems(tmp_path: Path) 
     assert problems_of(tmp_path, "spool: {max_bytes: 1GiB}\nspol: 1\nspool: {max_bytes: x}\n" + A_SOURCE + OUT) == [
         (
             "c.yaml:2: spol: unknown key; did you mean 'spool'? known: admin, batch, data_dir, dead_letters, labels, "
-            "processors, shutdown_timeout, sinks, sources, spool"
+            "processors, shutdown_timeout, sinks, sources, spool, workers"
         ),
         "c.yaml:3: the key 'spool' is here twice; the first one stands in line 1",
     ]

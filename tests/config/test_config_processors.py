@@ -69,6 +69,20 @@ def test_a_shared_processor_can_be_had_once_a_source(tmp_path: Path) -> None:
          "'- name: settings'; indent the settings of './procs.py:Count' further than its name")),
         (f'- {{"{COUNT}": {{}}, drop: {{}}}}', ("6: processors[0]: found keys with values, expected a processor: "
          "'- name', or '- name: settings'; give each its own '- '")),
+        ("- remove: [a, http.x]", ("6: processors[0].remove: found a list, expected the settings of 'remove' by name; "
+         "write remove: {fields: [a, \"http.x\"]}")),
+        ("- remove: a", ("6: processors[0].remove: found 'a', expected the settings of 'remove' by name; "
+         "write remove: {fields: [a]}")),
+        ("- drop: level == 'debug'", ("6: processors[0].drop: found \"level == 'debug'\", expected the settings of "
+         "'drop' by name; write drop: {where: \"level == 'debug'\"}")),
+        ("- parse_json: [a]",
+         "6: processors[0].parse_json: found a list, expected the settings of 'parse_json' by name"),
+        ("- rename: {a: b, overwrite: true}",
+         "6: processors[0].rename: found 'a' among the settings; write {fields: {a: b}}"),
+        ("- add_fields: {team: x, tier: 1}",
+         "6: processors[0].add_fields: found 'team', 'tier' among the settings; write {fields: {team: x, tier: 1}}"),
+        ("- parse_grok: {pattern: x, match: y}",
+         "6: processors[0].parse_grok.match: unknown key; it is called 'pattern' here"),
         ("- [x]", "6: processors[0]: found a list, expected a processor: '- name', or '- name: settings'"),
         ("- ", "6: processors[0]: found nothing, expected a processor: '- name', or '- name: settings'"),
         ("- {}", "6: processors[0]: found keys with values, expected a processor: '- name', or '- name: settings'"),
@@ -101,6 +115,27 @@ def test_a_processor_that_the_engine_cannot_call_is_refused(tmp_path: Path, body
 def test_a_condition_is_checked_at_its_own_line(tmp_path: Path) -> None:
     (problem,) = problems_of(tmp_path, text_of(f'- "{COUNT}":\n    every: 2\n    where: level = 3\n'))
     assert problem.startswith("c.yaml:8: processors[0].'./procs.py:Count'.where: ")
+
+
+def test_a_relative_path_of_a_processor_starts_at_the_config_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "teams.csv").write_text("service,team\nshop,payments\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (spec,) = config_of(tmp_path, "- lookup: {file: tables/teams.csv, field: service}").processors
+    assert spec.processor.file == tmp_path / "tables" / "teams.csv"
+    (spec,) = config_of(Path("../elsewhere/.."), "- lookup: {file: ./tables/teams.csv, field: service}").processors
+    assert spec.processor.file == tmp_path / "tables" / "teams.csv"
+    (spec,) = config_of(tmp_path, f"- lookup: {{file: {tmp_path}/tables/teams.csv, field: service}}").processors
+    assert spec.processor.file == tmp_path / "tables" / "teams.csv"
+
+
+def test_a_misspelled_block_of_settings_is_not_taken_for_what_it_holds(tmp_path: Path) -> None:
+    unknown, missing = problems_of(tmp_path, text_of("- rename: {feelds: {a: b}}"))
+    assert unknown.startswith("c.yaml:6: processors[0].rename.feelds: unknown key; did you mean 'fields'?")
+    assert missing == "c.yaml:6: processors[0].rename: found no 'fields', expected names with values, each text"
 
 
 def test_an_unknown_processor_shows_the_known_ones(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from conformance.source_suite import ReadingSuite, ResumingSuite, Rig
+from support.journal import Journal
 
 from shipper.sources.base import Intake, Source
 from shipper.sources.file import FileSource
+from shipper.sources.journald import JournaldSource
 from shipper.sources.stdin import StreamReader
 
 
@@ -81,3 +83,34 @@ class TestStdinSource(ReadingSuite):
     def rig(self) -> Rig:
         """See ``SourceSuite``."""
         return PipeRig()
+
+
+class JournalRig(Rig):
+    """A journal in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.journal = Journal(directory)
+
+    def source(self) -> Source:
+        """See ``Rig``."""
+        return JournaldSource(directory=str(self.journal.directory))
+
+    async def write(self, *records: bytes) -> None:
+        """See ``Rig``."""
+        await asyncio.to_thread(self.journal.many, records)
+
+    async def end(self) -> None:
+        """Nothing to do: ``once`` reads what is there."""
+
+    async def close(self) -> None:
+        """See ``Rig``."""
+        await asyncio.to_thread(self.journal.close)
+
+
+class TestJournaldSource(ResumingSuite):
+    """The ``journald`` source."""
+
+    @pytest.fixture
+    def rig(self, tmp_path: Path) -> Rig:
+        """See ``SourceSuite``."""
+        return JournalRig(tmp_path / "journal")

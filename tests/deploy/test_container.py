@@ -49,7 +49,7 @@ def test_the_tag_that_is_written_down_is_this_release() -> None:
     assert version is not None
     chart = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "chart" / "Chart.yaml").read_text())
     assert chart["appVersion"] == version[1]
-    for path in (DOCKERFILE, COMPOSE / "compose.yaml"):
+    for path in (DOCKERFILE, COMPOSE / "compose.yaml", COMPOSE / "kafka.yaml"):
         assert set(re.findall(r"shipper:(\d[\w.]*)", path.read_text())) == {version[1]}
 
 
@@ -130,11 +130,14 @@ def test_the_health_check_believes_readyz(status: int, healthy: bool) -> None:
     assert (done.returncode == 0, asked) == (healthy, ["/readyz"])
 
 
-def test_the_compose_file_is_one() -> None:
+@pytest.mark.parametrize(
+    ("file", "others"), [("compose.yaml", set()), ("kafka.yaml", {"kafka"})], ids=["collector", "kafka"]
+)
+def test_the_compose_file_is_one(file: str, others: set[str]) -> None:
     schema = resources.files("check_jsonschema").joinpath("builtin_schemas/vendor/compose-spec.json").read_text()
-    compose = yaml.safe_load((COMPOSE / "compose.yaml").read_text())
+    compose = yaml.safe_load((COMPOSE / file).read_text())
     jsonschema.validate(compose, json.loads(schema))
-    assert compose["services"].keys() == {"agent", "collector", "kafka"}
+    assert compose["services"].keys() == {"agent", "collector"} | others
     for name in ("agent", "collector"):
         service = compose["services"][name]
         mounted = {volume.split(":")[1]: volume.split(":")[0] for volume in service["volumes"]}

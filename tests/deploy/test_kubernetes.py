@@ -185,4 +185,5 @@ def test_an_agents_pod_delivers_what_container_logs_hold(tmp_path: Path, monkeyp
     node.start("--once")
     assert node.wait() == 0, node.output()
     record = yaml.safe_load((tmp_path / "out").read_text())
-    assert (record["host"], record["message"]) == ("node-1", "2026-11-21T07:00:00.000000000Z stdout F hello")
+    assert (record["host"], record["message"], record["stream"]) == ("node-1", "hello", "stdout")
+    assert (record["namespace"], record["pod"], record["container"]) == ("shop", "web-1", "web")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.journal import Journal
 from support.processes import free_port, records, wait_for
 from support.service_manager import ServiceManager as Systemd
 from support.unit import ROOT, Sandbox, Unit, install, limit_memory
@@ -178,6 +179,49 @@ def test_agent_and_collector_ship_under_their_users_and_limits(
         os.kill(service.pid, signal.SIGTERM)
         assert service.wait() == 0, service.log.read_text()
         assert "STOPPING=1" in service.systemd.hear()
+
+
+def test_the_agent_follows_the_journal_of_its_machine_with_the_rights_of_the_unit(
+    tmp_path: Path, services: tuple[Service, Service]
+) -> None:
+    """The group may read it; what came from another machine is left out; journalctl keeps to the filter too."""
+    agent, collector = services
+    ids = ["7f272978644b4ee1bf5d375ff2bdda57", "8f272978644b4ee1bf5d375ff2bdda58"]
+    (agent.sandbox.etc / "machine-id").write_text(f"{ids[0]}\n")
+    text = agent.config.read_text()
+    agent.config.write_text(text.replace("  # journal: {type: journald}\n", "  journal: {type: journald}\n"))
+    assert agent.config.read_text() != text
+    journals = [Journal(tmp_path / "log" / "journal" / name) for name in ids]
+    try:
+        for name, journal in zip(ids, journals, strict=True):
+            journal.write(b"there", _MACHINE_ID=name)
+            if os.geteuid() == 0:
+                shutil.chown(journal.file, group="systemd-journal")
+            journal.file.chmod(0o640)
+        collector.start()
+        collector.systemd.wait_for(lambda line: line == "READY=1", "READY=1")
+        agent.start("strace", "-f", "-o", f"{agent.environment['STATE_DIRECTORY']}/trace")
+        agent.systemd.wait_for(lambda line: line == "READY=1", "READY=1")
+
+        def arrived() -> list[object]:
+            out = (tmp_path / "output").rglob("*.ndjson")
+            return [(record["message"], record["_MACHINE_ID"]) for path in out for record in records(path)]
+
+        wait_for(lambda: arrived() == [("there", ids[0])], "the entry that was there")
+        for turn in (b"one", b"two"):
+            for name, journal in reversed(list(zip(ids, journals, strict=True))):
+                journal.write(turn, _MACHINE_ID=name)
+        expected = [(message, ids[0]) for message in ("there", "one", "two")]
+        wait_for(lambda: len(arrived()) >= len(expected), f"the entries that came\n{agent.log.read_text()[-2000:]}")
+        assert arrived() == expected
+    finally:
+        for journal in journals:
+            journal.close()
+    child = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text()
+    os.kill(int(child), signal.SIGTERM)
+    assert agent.wait() == 0, agent.log.read_text()
+    made = set(re.findall(r"^\d+ +([a-z0-9_]+)\(", (tmp_path / "agent-state" / "trace").read_text(), re.MULTILINE))
+    assert made - allowed(agent.unit) == set()
 
 
 def test_every_system_call_of_both_is_one_that_the_filter_lets_through(

@@ -1,4 +1,4 @@
-"""Every config in the README, the guides and the reference loads.
+"""Every config in the README, the guides and the reference loads, and its processors take lines.
 
 A block that starts with ```` ```yaml config ```` is a whole config file; one with ```` ```yaml part ```` is a part of
 one: what it lacks of sources and sinks is added. ```` ```python NAME.py ```` is a file that stands beside the configs
@@ -12,6 +12,7 @@ import pytest
 
 from shipper.config import load
 from shipper.errors import ConfigError
+from shipper.trace import Tracer
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/guide/*.md")), *sorted(ROOT.glob("docs/reference/*.md"))]
@@ -25,6 +26,12 @@ BLOCKS = [
     for match in BLOCK.finditer(path.read_text("utf-8"))
     if match["kind"].startswith("yaml")
 ]
+LINES = (
+    b"a line",
+    b'{"level":"info","message":"a \\"line\\"","timestamp":"2026-11-21T10:00:00Z","http":{"status":200}}',
+    b'127.0.0.1 - bob [21/Nov/2026:10:00:00 +0000] "GET /a HTTP/1.1" 200 5 "-" "curl/8"',
+    b'<13>Nov 21 10:00:00 host app[7]: key=value other="two words" 4111 1111 1111 1111',
+)
 MISSING = {
     "sources": "sources: {app: {type: file, include: [/var/log/app/*.log]}}\n",
     "sinks": "sinks: {out: {type: stdout}}\n",
@@ -41,14 +48,22 @@ def test_a_config_in_the_documentation_loads(
         if match["file"]:
             (tmp_path / match["file"]).write_text(match["text"])
     for name in re.findall(r"\$\{file:([^/}]+)\}", block["text"]):
-        (tmp_path / name).write_text("a secret\n")
+        (tmp_path / name).write_text("a secret of some length\n")
+    monkeypatch.chdir(tmp_path)
+    for name in re.findall(r"file: (\w+\.(?:csv|json))\b", block["text"]):  # the tables of lookup
+        (tmp_path / name).write_text("key,team\n" if name.endswith("csv") else '{"key": {"name": "x"}}')
     (tmp_path / "agent.yaml").write_text(block["text"])
     files = [tmp_path / "agent.yaml"]
     if block["kind"] == "yaml part":
         lacking = [text for key, text in MISSING.items() if not re.search(rf"^{key}:", block["text"], re.MULTILINE)]
         (tmp_path / "rest.yaml").write_text("".join(lacking))
         files.append(tmp_path / "rest.yaml")
-    load(files)
+    config = load(files)
+    for source in config.sources:
+        tracer = Tracer(config, source)
+        for line in LINES:
+            tracer.trace(line)
+        tracer.close()
 
 
 def test_the_guide_shows_problems_as_the_program_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

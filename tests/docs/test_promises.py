@@ -1,51 +1,54 @@
-"""The page of promises names tests that are there, and a reader finds the page."""
+"""The pages of promises name tests that are there, and a reader finds the pages."""
 
-import ast
 import re
-from functools import cache
 from pathlib import Path
 
 import pytest
+from support.named import names_in
 
 ROOT = Path(__file__).parents[2]
-PAGE = "docs/reliability/promises.md"
+PROMISES, TAILING = PAGES = ("docs/reliability/promises.md", "docs/reliability/tailing.md")
 NAME = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
-ROWS = [
-    [cell.strip() for cell in line.split("|")[1:-1]]
-    for line in (ROOT / PAGE).read_text("utf-8").splitlines()
-    if line.startswith("| ") and not line.startswith(("| What is said", "|--"))
-]
 
 
-@cache
-def names_in(path: str) -> frozenset[str]:
-    """What pytest would collect from a file, by its syntax."""
-    tree = ast.parse((ROOT / path).read_text("utf-8"))
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    found = {node.name for node in tree.body if isinstance(node, functions)}
-    assigned = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    found |= {method.name for one in classes for method in one.body if isinstance(method, functions)}
-    return frozenset(found | {target.id for target in assigned if isinstance(target, ast.Name)})
+def rows_of(text: str) -> list[list[str]]:
+    return [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in text.splitlines()
+        if line.startswith("| ") and not line.startswith("| What is said")
+    ]
 
 
-@pytest.mark.parametrize(("path", "name"), sorted({match for row in ROWS for match in NAME.findall(" ".join(row))}))
+TEXTS = {page: (ROOT / page).read_text("utf-8") for page in PAGES}
+CASES = [pytest.param(part, id=part.partition("\n")[0]) for part in TEXTS[TAILING].split("\n## ")[1:]]
+
+
+@pytest.mark.parametrize(("path", "name"), sorted({match for text in TEXTS.values() for match in NAME.findall(text)}))
 def test_a_test_that_a_promise_names_is_there(path: str, name: str) -> None:
     assert name.lower().startswith("test")
     assert name in names_in(path)
 
 
-def test_every_promise_names_a_test_or_says_that_it_has_none() -> None:
-    assert len(ROWS) > 150
-    for row in ROWS:
+@pytest.mark.parametrize(("page", "least"), [(PROMISES, 150), (TAILING, 60)])
+def test_every_promise_names_a_test_or_says_that_it_has_none(page: str, least: int) -> None:
+    rows = rows_of(TEXTS[page])
+    assert len(rows) >= least
+    for row in rows:
         assert len(row) == 3, row
         assert NAME.search(row[1]) or row[1].startswith(("no test: ", "not met: ")), row
         assert row[2] in ("", "broken"), row
         assert row[2] == "" or NAME.search(row[1]), row
 
 
-def test_a_reader_finds_the_page() -> None:
-    assert f"({PAGE})" in (ROOT / "README.md").read_text("utf-8")
+@pytest.mark.parametrize("case", CASES)
+def test_each_case_of_tailing_has_a_test_that_bears_its_name(case: str) -> None:
+    words = re.sub(r"\W+", "_", case.partition("\n")[0].lower()).strip("_")
+    assert any(words in name for _, name in NAME.findall(case)), words
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_reader_finds_the_page(page: str) -> None:
+    assert f"({page})" in (ROOT / "README.md").read_text("utf-8")
 
 
 def test_the_readme_says_what_is_not_promised() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from support.processes import free_port, records, wait_for
+from support.scraped import metric
 
 from shipper.pace import CAUGHT_UP
 
-from .test_dropping import metric
 from .test_ways import agent, collector
 
 
@@ -36,20 +36,23 @@ def test_a_dead_sink_and_a_full_spool_show_in_log_metrics_readyz_and_status_unti
     )
     source.start()
     wait_for(lambda: "no room" in source.output(), "the full spool")
+    said = next(json.loads(line) for line in source.output().splitlines() if "no room" in line)
+    assert (said["reason"], said["directory"]) == ("max_bytes", f"{tmp_path}/agent/spool")
+    assert said["used_bytes"] > 1_000_000 < said["free_bytes"]
 
     def is_old() -> bool:
-        return metric(source, admin, 'shipper_sink_oldest_unacked_seconds{sink="c"}') > CAUGHT_UP
+        return metric(admin, 'shipper_sink_oldest_unacked_seconds{sink="c"}') > CAUGHT_UP
 
     wait_for(is_old, "the age of the oldest frame")
-    assert metric(source, admin, 'shipper_spool_blocked{reason="max_bytes"}') == 1
-    assert metric(source, admin, "shipper_spool_full_in_seconds") == 0
-    assert metric(source, admin, 'shipper_sink_drained_in_seconds{sink="c"}') == float("inf")
-    assert metric(source, admin, "shipper_source_lag_bytes{") > 1_000_000
-    assert metric(source, admin, 'shipper_sink_backlog_bytes{sink="c"}') > 1_000_000
+    assert metric(admin, 'shipper_spool_blocked{reason="max_bytes"}') == 1
+    assert metric(admin, "shipper_spool_full_in_seconds") == 0
+    assert metric(admin, 'shipper_sink_drained_in_seconds{sink="c"}') == float("inf")
+    assert metric(admin, "shipper_source_lag_bytes{") > 1_000_000
+    assert metric(admin, 'shipper_sink_backlog_bytes{sink="c"}') > 1_000_000
     code, ready = fetch(admin, "readyz")
     assert code == 503
     assert any("no room (max_bytes)" in reason for reason in ready["reasons"])
-    assert metric(source, admin, "shipper_ready") == 0
+    assert metric(admin, "shipper_ready") == 0
     wait_for(lambda: "not ready" in source.output(), "the log")
     _, status = fetch(admin, "status")
     assert (status["spool"]["blocked_by"], status["spool"]["full_in_seconds"]) == ("max_bytes", 0)
@@ -65,6 +68,6 @@ def test_a_dead_sink_and_a_full_spool_show_in_log_metrics_readyz_and_status_unti
     wait_for(lambda: fetch(admin, "readyz")[0] == 200, "readiness")
     _, status = fetch(admin, "status")
     assert (status["spool"]["blocked_by"], status["sinks"]["c"]["drained_in_seconds"]) == (None, 0)
-    assert metric(source, admin, 'shipper_sink_oldest_unacked_seconds{sink="c"}') == 0
+    assert metric(admin, 'shipper_sink_oldest_unacked_seconds{sink="c"}') == 0
     assert source.stop() == 0, source.output()
     assert target.stop() == 0, target.output()

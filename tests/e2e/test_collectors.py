@@ -1,13 +1,9 @@
 """Collectors come and go: real processes, nothing lost, nothing twice at one of them."""
 
-import random
-import shutil
-import threading
-import time
 from pathlib import Path
 
 import pytest
-from support.fleet import LINES, Fleet, copy, once_each_in_order, restore
+from support.fleet import LINES, Fleet
 from support.processes import wait_for
 
 
@@ -36,84 +32,6 @@ def test_from_a_to_b_and_back_to_a_nothing_is_lost_and_nothing_is_twice_at_one_o
     assert a.stop() == 0, a.output()
     assert fleet.got("a") == [*fleet.lines[:LINES], *fleet.lines[2 * LINES :]]
     assert fleet.got("b") == fleet.lines[LINES : 2 * LINES]
-
-
-@pytest.mark.timeout(300)
-def test_collectors_that_are_killed_in_turn_lose_nothing(fleet: Fleet) -> None:
-    """Kill -9 under load: every line is at one of them, none is twice at one, each has its part in order."""
-    nodes = {name: fleet.collector(name) for name in "ab"}
-    agent = fleet.agent("a", "b")
-    for node in nodes.values():
-        node.start()
-    agent.start()
-    seed = random.randrange(10**6)
-    dice = random.Random(seed)
-    done = threading.Event()
-
-    def pour() -> None:
-        while not done.is_set():
-            fleet.write(50)
-            time.sleep(0.02)
-
-    writer = threading.Thread(target=pour)
-    writer.start()
-    try:
-        for _ in range(8):
-            time.sleep(dice.uniform(0.1, 0.8))
-            victim = nodes[dice.choice("ab")]
-            victim.kill()
-            time.sleep(dice.uniform(0, 0.5))
-            victim.start()
-    finally:
-        done.set()
-        writer.join()
-    fleet.wait("a", "b")
-    assert agent.stop() == 0, agent.output()
-    for name, node in nodes.items():
-        wait_for(lambda node=node: node.up, "the collector")  # type: ignore[misc]
-        assert node.stop() == 0, node.output()
-        once_each_in_order(fleet.got(name))
-    assert set(fleet.got("a")) | set(fleet.got("b")) == set(fleet.lines), f"seed {seed}"
-
-
-def test_a_collector_whose_marks_are_gone_goes_on_at_the_floor(fleet: Fleet) -> None:
-    collector = fleet.collector("a")
-    agent = fleet.agent("a")
-    collector.start()
-    agent.start()
-    fleet.write()
-    fleet.wait("a")
-    assert collector.stop() == 0
-    shutil.rmtree(fleet.root / "collector-a")
-    fleet.write()
-    collector.start()
-    fleet.wait("a")
-    assert agent.stop() == 0, agent.output()
-    assert collector.stop() == 0, collector.output()
-    assert fleet.got("a") == fleet.lines
-    assert "DIVERGED" not in agent.output()
-
-
-def test_a_collector_that_is_restored_from_an_old_backup_goes_on_where_the_agent_is(fleet: Fleet) -> None:
-    collector = fleet.collector("a")
-    agent = fleet.agent("a")
-    collector.start()
-    agent.start()
-    fleet.write()
-    fleet.wait("a")
-    assert collector.stop() == 0
-    backup = copy(fleet.root / "collector-a", fleet.root / "backup")
-    collector.start()
-    fleet.write()
-    fleet.wait("a")
-    assert collector.stop() == 0
-    restore(backup, fleet.root / "collector-a")
-    collector.start()
-    fleet.write()
-    fleet.wait("a")
-    assert agent.stop() == 0, agent.output()
-    assert collector.stop() == 0, collector.output()
-    assert fleet.got("a") == fleet.lines
 
 
 def test_in_a_fleet_that_spreads_each_agent_keeps_to_one_collector(tmp_path: Path) -> None:

@@ -61,6 +61,16 @@ class Chain(Fleet):
         """Wait until the relay has acknowledged so many lines since the agent's start."""
         wait_for(lambda: self.acknowledged == count, f"the acknowledgement of {count} lines")
 
+    def start_and_cut_off(self) -> None:
+        """Ship the first lines all the way, then take the far side away: the next ones stay in the relay's spool."""
+        for node in self.nodes:
+            node.start()
+        self.write()
+        self.wait_acknowledged(LINES)
+        assert self.far.stop() == 0
+        self.write()
+        self.wait_spooled(2 * LINES)
+
     def stop(self) -> None:
         """Stop all, the agent first."""
         for node in self.nodes:
@@ -74,13 +84,7 @@ def chain(tmp_path: Path) -> Chain:
 
 
 def test_nothing_is_acknowledged_beyond_what_is_delivered_and_all_of_it_arrives_once(chain: Chain) -> None:
-    for node in chain.nodes:
-        node.start()
-    chain.write()
-    chain.wait_acknowledged(LINES)
-    assert chain.far.stop() == 0
-    chain.write()
-    chain.wait_spooled(2 * LINES)
+    chain.start_and_cut_off()
     assert chain.acknowledged == LINES
     chain.relay.kill()
     chain.relay.start()
@@ -95,13 +99,7 @@ def test_nothing_is_acknowledged_beyond_what_is_delivered_and_all_of_it_arrives_
 
 
 def test_a_relay_whose_disk_is_lost_while_the_far_side_is_away_loses_nothing(chain: Chain) -> None:
-    for node in chain.nodes:
-        node.start()
-    chain.write()
-    chain.wait_acknowledged(LINES)
-    assert chain.far.stop() == 0
-    chain.write()
-    chain.wait_spooled(2 * LINES)
+    chain.start_and_cut_off()
     chain.relay.kill()
     shutil.rmtree(chain.root / "relay")
     chain.relay.start()

@@ -1,19 +1,12 @@
 """Two real sinks, one of them dead: with ``drop_oldest`` it costs the other nothing."""
 
 import os
-import urllib.request
 from pathlib import Path
 
-from support.processes import Node, free_port, records, wait_for
+from support.processes import free_port, records, wait_for
+from support.scraped import metric
 
 from .test_ways import agent, collector
-
-
-def metric(node: Node, port: int, name: str) -> float:
-    """A metric with its labels."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
-    return next((float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name)), 0.0)
 
 
 def test_a_dead_sink_loses_its_oldest_records_counted_exactly_and_the_other_gets_every_one(tmp_path: Path) -> None:
@@ -32,15 +25,15 @@ def test_a_dead_sink_loses_its_oldest_records_counted_exactly_and_the_other_gets
     live, out = tmp_path / "live.ndjson", tmp_path / "out.ndjson"
     wait_for(lambda: live.exists() and live.read_bytes().count(b"\n") == len(lines), "all lines at the live sink")
     labels = '{sink="dead",reason="drop_oldest"}'
-    dropped = metric(source, admin, f"shipper_sink_dropped_records_total{labels}")
+    dropped = metric(admin, f"shipper_sink_dropped_records_total{labels}")
     assert 0 < dropped < len(lines)
-    assert metric(source, admin, f"shipper_sink_dropped_frames_total{labels}") > 0
+    assert metric(admin, f"shipper_sink_dropped_frames_total{labels}") > 0
     target = collector(tmp_path, port, f"{{archive: {{type: file, path: '{out}'}}}}")
     target.start()
     wait_for(lambda: out.exists() and out.read_bytes().count(b"\n") >= len(lines) - dropped, "what is left")
     assert [r["message"] for r in records(live)] == lines
     assert [r["message"] for r in records(out)] == lines[int(dropped) :]
-    assert metric(source, admin, f"shipper_sink_dropped_records_total{labels}") == dropped
+    assert metric(admin, f"shipper_sink_dropped_records_total{labels}") == dropped
     assert "oldest records are dropped" in source.output()
     assert source.stop() == 0, source.output()
     assert target.stop() == 0, target.output()

@@ -42,7 +42,7 @@ def test_sigterm_drains_and_exits_0(tmp_path: Path) -> None:
     agent.start()
     wait_for(lambda: agent.up and (tmp_path / "out.ndjson").exists(), "the first line")
     assert agent.stop() == 0, agent.output()
-    assert "watching 1 file" in agent.output()
+    assert "watching 1 file (4 B unread) → out" in agent.output()
 
 
 def test_a_second_signal_exits_at_once_and_loses_nothing(tmp_path: Path) -> None:
@@ -83,6 +83,20 @@ def test_sighup_says_that_reload_is_not_there_and_keeps_running(tmp_path: Path) 
     assert agent.stop() == 0
 
 
+def test_the_start_up_line_says_what_a_source_waits_for(tmp_path: Path) -> None:
+    agent = Node(
+        tmp_path,
+        "agent",
+        f"data_dir: {tmp_path}/data\n"
+        "sources: {logs: {type: kafka, brokers: ['127.0.0.1:1'], group: g, topics: [t]}}\n"
+        "sinks: {out: {type: blackhole}}\n",
+    )
+    agent.start()
+    wait_for(lambda: "reading t as group g" in agent.output(), "the start-up line")
+    assert "reading t as group g; broker 127.0.0.1:1: Connection refused → out" in agent.output()
+    assert agent.stop() == 0
+
+
 def test_a_port_in_use_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
     """Two collectors on one port: the second says so and ends."""
     port = free_port()
@@ -99,7 +113,7 @@ def test_a_port_in_use_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
     wait_for(lambda: "listening on" in nodes[0].output(), "the first collector")
     nodes[1].start()
     assert nodes[1].wait() == 1
-    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in nodes[1].output()
+    assert f"source edge: cannot listen on 127.0.0.1:{port}: Address already in use" in nodes[1].output()
     assert "Traceback" not in nodes[1].output()
     assert nodes[0].stop() == 0
 

@@ -1,6 +1,5 @@
 """A third party's package: installed by pip, found by its entry point, tested by its own tests."""
 
-import os
 import re
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from support.python_path import environment
 
 import shipper_processors
 from shipper.testing import run_batch, start_chain
@@ -39,9 +39,8 @@ def test_its_entry_point_names_a_processor(site: Path, monkeypatch: pytest.Monke
 def test_its_own_tests_pass(site: Path, tmp_path: Path) -> None:
     for name in ("test_mask.py",):
         (tmp_path / name).write_bytes((EXAMPLE / name).read_bytes())
-    environment = {**os.environ, "PYTHONPATH": str(site)}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", str(tmp_path)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=tmp_path, env=environment(site), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "passed" in done.stdout
 
@@ -55,8 +54,7 @@ def test_a_config_finds_it_by_its_name(site: Path, tmp_path: Path) -> None:
         "sinks: {out: {type: stdout}}\n"
     )
     (tmp_path / "a.log").write_text("paid with 4000123412341234\n")
-    environment = {**os.environ, "PYTHONPATH": str(site)}
     command = [sys.executable, "-m", "shipper", "run", "--once", str(config)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment(site), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert '"message":"paid with ***"' in done.stdout

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipper import Processor
-from shipper.testing import ProcessorConformance, RunChain, run_batch, start_chain
+from shipper.testing import Line, ProcessorConformance, RunChain, run_batch, start_chain
 from shipper_processors.parse_json import ParseJson
 
 
@@ -44,7 +44,7 @@ def test_a_line_that_is_no_object_goes_on_with_the_reason(run_chain: RunChain) -
         },
         {"message": "[1]", "parse_error": "parse_json: Expected `object`, got `array`"},
         {"message": '{"a":1}{"b":2}', "parse_error": "parse_json: JSON is malformed: trailing characters (byte 8)"},
-        {"message": "", "parse_error": "parse_json: Input data was truncated"},
+        {"message": "", "parse_error": "parse_json: the JSON ends too early"},
     ]
     assert result.failed == 0
 
@@ -62,6 +62,14 @@ def test_invalid_text_is_replaced_and_the_line_is_parsed(run_chain: RunChain) ->
 def test_other_fields_stay_and_the_object_wins_over_them(run_chain: RunChain) -> None:
     record = {"payload": '{"a":1,"b":2}', "b": 0, "c": 3}
     assert run_chain(ParseJson(field="payload"), [record]).records == [{"b": 2, "c": 3, "a": 1}]
+
+
+def test_the_field_may_be_inside_another(run_chain: RunChain) -> None:
+    records: list[Line] = [{"log": {"text": '{"a":1}', "n": 2}}, {"log": {"n": 2}}]
+    assert run_chain(ParseJson(field="log.text"), records).records == [
+        {"log": {"n": 2}, "a": 1},
+        {"log": {"n": 2}, "parse_error": "parse_json: the field log.text is missing"},
+    ]
 
 
 @pytest.mark.parametrize("value", [None, 5, ["{}"], {"a": 1}])

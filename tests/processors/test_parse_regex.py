@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from shipper import Processor
+from shipper import Duration, Processor
 from shipper.testing import ProcessorConformance, RunChain
 from shipper_processors.parse_regex import ParseRegex
 
@@ -55,10 +55,10 @@ def test_a_dash_and_a_group_that_took_no_part_are_null(run_chain: RunChain) -> N
     ("line", "reason"),
     [
         ("something else", "the pattern does not match"),
-        (LINE.replace("2326", "many"), "many is not a whole number"),
-        (LINE.replace("0.25", "soon"), "soon is not a number"),
-        (LINE.replace("0.25", "nan"), "nan is not a number that JSON can hold"),
-        (LINE.replace("0.25", "-inf"), "-inf is not a number that JSON can hold"),
+        (LINE.replace("2326", "many"), "bytes: many is not a whole number"),
+        (LINE.replace("0.25", "soon"), "seconds: soon is not a number"),
+        (LINE.replace("0.25", "nan"), "seconds: nan is not a number that JSON can hold"),
+        (LINE.replace("0.25", "-inf"), "seconds: -inf is not a number that JSON can hold"),
     ],
 )
 def test_a_line_that_does_not_fit_goes_on_with_the_reason(run_chain: RunChain, line: str, reason: str) -> None:
@@ -80,3 +80,25 @@ def test_other_fields_stay_and_a_group_wins_over_them(run_chain: RunChain) -> No
 def test_a_pattern_that_cannot_give_fields_is_a_config_error(pattern: str, types: dict[str, str], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         ParseRegex(pattern=re.compile(pattern), types=types).setup()  # type: ignore[arg-type]
+
+
+def test_a_match_that_does_not_end_is_an_error_of_its_record_alone(run_chain: RunChain) -> None:
+    hostile = "a" * 60 + "b"
+    parser = ParseRegex(pattern=re.compile("^(?P<a>(a|aa)+)$"), pattern_deadline=Duration(0.02))
+    first, second = run_chain(parser, [hostile, "aaa"]).records
+    assert first["message"] == hostile
+    assert re.match(r"parse_regex: the pattern .* was not done with 61 characters after 0\.02 s", first["parse_error"])
+    assert second == {"a": "aaa"}
+
+
+def test_a_line_that_is_long_changes_nothing_for_the_lines_beside_it(run_chain: RunChain) -> None:
+    lines = [LINE, f"{'x' * 3000} {LINE}", LINE.replace("/a", "/b")]
+    parser = {"pattern": re.compile(r'(?P<path>\S+) HTTP\S+" (?P<status>\d+)'), "types": {"status": "int"}}
+    apart = [run_chain(ParseRegex(**parser), [line]).records[0] for line in lines]  # type: ignore[arg-type]
+    assert run_chain(ParseRegex(**parser), lines).records == apart  # type: ignore[arg-type]
+    assert [record["status"] for record in apart] == [200, 200, 200]
+
+
+def test_a_field_may_stand_in_an_object(run_chain: RunChain) -> None:
+    parser = ParseRegex(pattern=re.compile(r"(?P<n>\d+)"), field="a.text", types={"n": "int"})
+    assert run_chain(parser, [{"a": {"text": "x 5", "b": 1}}]).records == [{"a": {"b": 1}, "n": 5}]

@@ -17,23 +17,46 @@ from shipper.testing import Line, ProcessorConformance, RunChain
 
 FOLDER = Path(shipper_processors.__path__[0])
 FILES = sorted(path for path in FOLDER.glob("*.py") if path.name != "__init__.py")
+ALLOWED = {*sys.stdlib_module_names, "msgspec", "orjson"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_processor_imports_only_public_names(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            assert all(name.name.split(".")[0] in sys.stdlib_module_names for name in node.names)
+            assert all(name.name.split(".")[0] in ALLOWED for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module == "shipper":
             assert {name.name for name in node.names} <= set(shipper.__all__)
+        elif isinstance(node, ast.ImportFrom) and node.module != "shipper_processors":
+            package, _, module = (node.module or "").partition(".")
+            assert package in ALLOWED or (package == "shipper_processors" and module.startswith("_"))
         elif isinstance(node, ast.ImportFrom):
-            assert (node.module or "").split(".")[0] in sys.stdlib_module_names
+            assert all(name.name.startswith("_") for name in node.names)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem[0] != "_"], ids=lambda path: path.stem)
 def test_a_processor_shows_an_example_in_its_documentation(path: Path) -> None:
     (cls,) = [node for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.ClassDef)]
     assert re.search(r"Example::\n\n +processors:\n +- " + path.stem, ast.get_docstring(cls) or "")
+
+
+def calls(node: ast.AST) -> set[str]:
+    """What is called in a piece of code."""
+    return {ast.unparse(inner.func) for inner in ast.walk(node) if isinstance(inner, ast.Call)}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem[0] != "_"], ids=lambda path: path.stem)
+def test_a_processor_has_a_conformance_suite(path: Path) -> None:
+    (cls,) = [node.name for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.ClassDef)]
+    made: set[str] = set()
+    for tests in Path(__file__).parent.glob("test_*.py"):
+        body = ast.parse(tests.read_text("utf-8")).body
+        suites = [
+            n for n in body if isinstance(n, ast.ClassDef) and "ProcessorConformance" in map(ast.unparse, n.bases)
+        ]
+        called = set().union(*map(calls, suites))
+        made |= called.union(*(calls(n) for n in body if isinstance(n, ast.FunctionDef) and n.name in called))
+    assert cls in made
 
 
 class DropMatching(Processor):

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -518,6 +520,28 @@ async def test_a_refused_record_is_a_dead_letter_with_its_reason_and_place(outpo
     assert (letter.labels, letter.source, letter.generation, letter.index) == ({"host": "edge-1"}, "app", b"g" * 16, 1)
     assert outpost.metrics.value("shipper_dead_letters_total", processor="sink/out") == 1
     assert acked(outpost) == 1
+
+
+async def test_a_sink_goes_on_from_a_refused_record_only_when_its_dead_letter_is_durable(
+    outpost: Outpost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncing, go_on, sync = threading.Event(), threading.Event(), os.fdatasync
+
+    def slow_sync(descriptor: int) -> None:
+        syncing.set()
+        go_on.wait(DEADLINE)
+        sync(descriptor)
+
+    async with outpost.opened():
+        await outpost.append(frame_draft(lines("a", "b")))
+        (item,) = await outpost.subscription.read(1 << 20)
+        monkeypatch.setattr(os, "fdatasync", slow_sync)
+        refusing = asyncio.ensure_future(outpost.delivery(picky()).refuse(item, 1, b"b", "too blue"))
+        await until(syncing.is_set, "the letter is written")
+        ended = refusing.done()
+        go_on.set()
+        await refusing
+        assert not ended
 
 
 async def test_a_frame_that_where_cannot_read_takes_no_dead_letter_from_the_frames_before_it(outpost: Outpost) -> None:

@@ -4,16 +4,22 @@ import asyncio
 import json
 import os
 import resource
+import struct
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from support.delivering import DEADLINE, STREAM, Outpost, frame_draft, lines, ndjson, until
+from support.synced import Calls
 
 from shipper.errors import FutureFormat, SinkError, SinkUnavailable
 from shipper.sinks.file import FileSink
 from shipper.sinks.file.disk import Disk
 from shipper.sinks.file.writer import MAX_OPEN, GroupWriter
+from shipper.spool.frame import crc32c, extend_crc32c
+
+NESTED = b"\x91" * 100_000 + b"\xc0"
+"""Lists in lists, too deep for msgspec."""
 
 
 class Writing:
@@ -55,6 +61,18 @@ def file_sink(root: Path, path: str = "{host}.ndjson", **options: Any) -> FileSi
     sink = FileSink(path=f"{root}/out/{path}", **options)
     sink.setup()
     return sink
+
+
+def test_a_group_is_synced_by_system_calls_the_plan_before_what_it_plans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = Calls(monkeypatch, tmp_path)
+    writing = Writing(tmp_path)
+    writing.writer.recover(STREAM, 0)
+    calls.made.clear()
+    writing.write(0, "one")
+    plan, file = ("fdatasync", "state/group.0"), ("fdatasync", "out/a.ndjson")
+    assert calls.made == [file, ("fsync", "out"), plan, file], "a new file is there before it is planned"
 
 
 # Files that others touch
@@ -205,6 +223,18 @@ def test_two_damaged_plans_are_told_and_do_not_stop_the_start(writing: Writing) 
         slot.write_bytes(b"SHPGdamage" * 10)
         slot.write_bytes(b"rubbish" * 10)
     assert writing.start().recover(STREAM, 2) == 2
+    assert writing.alarms == ["state_damaged"]
+
+
+@pytest.mark.parametrize("body", [b"\xc1", b"\x95\xa1\xff", b"\x97\xc4\x00\x00\x00\xa0\x90\x90" + NESTED])
+def test_a_plan_that_cannot_be_decoded_is_a_damaged_one_though_its_checksum_holds(
+    writing: Writing, body: bytes
+) -> None:
+    writing.write(0, "0")
+    for number, slot in enumerate(sorted(writing.state.iterdir())):
+        head = struct.pack("<4sHHQI", b"SHPG", 1, 0, 10 + number, len(body))
+        slot.write_bytes(head + struct.pack("<I", extend_crc32c(crc32c(head), body)) + body)
+    assert writing.start().recover(STREAM, 1) == 1
     assert writing.alarms == ["state_damaged"]
 
 

@@ -231,6 +231,35 @@ async def test_the_frame_that_the_collector_has_last_is_compared_and_not_sent_ag
     assert intake.takes == 5
 
 
+async def test_what_a_collector_acknowledges_before_its_last_frame_is_compared_does_not_count_yet() -> None:
+    sent, got = items(1, 5), list[int]()
+
+    async def serve(_: object, context: Any) -> None:
+        await context.read()
+        check = frame(3).check
+        last = pb.FramePosition(epoch=1, number=3, check=check, original_check=check)
+        await context.write(response(welcome=pb.Welcome(next=4, last=last, window_bytes=1 << 23, protocol=1)))
+        await context.write(response(ack=ack(4, window=1 << 22)))
+        while isinstance(data := await context.read(), bytes):
+            message = pb.ShipRequest.FromString(data).frames
+            got.extend(range(message.first, message.first + len(message.frames)))
+            await context.write(response(ack=ack(got[-1] + 1)))
+
+    outlet = MemoryOutlet()
+    async with server_of(serve) as port:
+        sink = grpc_sink(port)
+        assert await sink.connect(outlet) == 1
+        connection = sink._connection
+        assert connection is not None
+        await until(lambda: connection._window.limit == 1 << 22, "the Ack is read")
+        await sink.send(sent[:2])
+        assert outlet.cursor == 1, "it may be another history"
+        await sink.send(sent[2:])
+        await outlet.reach(6)
+        await sink.close()
+    assert got == [4, 5], "the collector has the others"
+
+
 async def test_a_restored_backup_that_grew_is_noticed_before_it_sends_anything() -> None:
     intake, outlet = MemoryIntake(), MemoryOutlet()
     async with collector(intake) as source:
@@ -352,6 +381,26 @@ async def test_every_address_is_named_when_none_answers() -> None:
     with pytest.raises(SinkUnavailable) as caught:
         await sink.connect(MemoryOutlet())
     assert str(caught.value) == "; ".join(f"{address}: UNAVAILABLE: Connection refused" for address in sink.addresses)
+
+
+async def test_an_attempt_that_failed_knocks_no_more_on_a_collector_that_is_there_again() -> None:
+    port = unused_port()
+    knocks = 0
+
+    def knock(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal knocks
+        knocks += 1
+        writer.close()
+
+    sink, kept = grpc_sink(port), []
+    for _ in range(3):
+        with pytest.raises(SinkUnavailable) as caught:
+            await sink.connect(MemoryOutlet())
+        kept.append(caught.value)  # with its traceback: what garbage is collected when does not matter
+    server = await asyncio.start_server(knock, "127.0.0.1", port)
+    await asyncio.sleep(1.5)  # gRPC tries again after 0.8 to 1.2 seconds
+    server.close()
+    assert knocks == 0
 
 
 async def test_a_collector_that_accepts_and_says_nothing_costs_the_connect_timeout() -> None:

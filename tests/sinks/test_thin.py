@@ -106,6 +106,14 @@ def test_records_are_numbered_anew_where_their_indices_would_not_fit_into_a_fram
     assert thinned.meta.indices is None
 
 
+def test_a_record_that_the_condition_cannot_judge_in_time_is_sent() -> None:
+    hostile = "x" * 100 + "y"
+    frame = framed(payload_of(Format.LINES, ["x", hostile, "y"]))
+    left = Thinner("matches(message, '^(x|xx)+$')").thin_frame(frame).payload()
+    assert left is not None
+    assert left.raw() == [b"x", hostile.encode()]
+
+
 def test_a_condition_that_cannot_be_read_says_so() -> None:
     with pytest.raises(ValueError, match=r".+"):
         Thinner("message = 'a'")

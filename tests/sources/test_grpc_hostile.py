@@ -1,9 +1,7 @@
 """The gRPC source and peers that mean no good: what is too large is refused before it costs anything."""
 
 import asyncio
-import io
 import socket
-from collections.abc import Iterator
 from contextlib import closing
 
 import msgspec
@@ -11,7 +9,6 @@ import pytest
 import zstandard
 from support.wire import STREAM, MemoryIntake, RawSender, collector, frame, hello, until
 
-from shipper import log
 from shipper.batch import Payload
 from shipper.spool.frame import MAX_DECODED, MAX_READABLE, FrameMeta, crc32c, decode, draft
 from shipper.v1 import ingest_pb2 as pb
@@ -19,14 +16,6 @@ from shipper.wire.channel import MAX_FRAME_BYTES, MAX_HELLO_BYTES, METHOD, aio, 
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 OTHER = b"o" * 16
-
-
-@pytest.fixture(name="lines")
-def _lines() -> Iterator[io.StringIO]:
-    stream = io.StringIO()
-    log.configure(stream=stream, force_json=True)
-    yield stream
-    log.configure()
 
 
 def bomb(size: int, claimed: int | None = None, payload: bytes | None = None) -> bytes:

@@ -85,7 +85,7 @@ async def test_takes_are_pipelined_and_a_group_that_becomes_durable_gets_one_ack
 
 async def test_duplicates_are_acknowledged_and_not_taken_again() -> None:
     intake = MemoryIntake()
-    async with collector(intake) as source, RawSender(source.port) as sender:
+    async with collector(intake, ack_interval=3600) as source, RawSender(source.port) as sender:
         await sender.hello()
         await sender.frames(1, frames(1, 5))
         await sender.acked(6)
@@ -354,6 +354,26 @@ async def test_an_older_epoch_and_a_clone_do_not_disturb_the_connection_that_is_
         async with RawSender(source.port) as newer:
             await newer.hello(epoch=6, incarnation=OTHER, floor=2)
             assert (await live.refused()).reason == pb.Refused.REPLACED
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"epoch": 4}, pb.Refused.FENCED),
+        ({"epoch": 5, "incarnation": OTHER}, pb.Refused.CLONED),
+        ({"epoch": 6, "floor": 9, "floor_check": 78}, pb.Refused.DIVERGED),
+    ],
+)
+async def test_a_second_history_is_refused_by_a_collector_that_knows_the_first_from_its_spool_alone(
+    changes: dict[str, Any], reason: int
+) -> None:
+    intake = MemoryIntake(marks={STREAM: MemoryMark(9, 5, INCARNATION, 77)})
+    async with collector(intake) as source:
+        async with RawSender(source.port) as intruder:
+            await intruder.send(pb.ShipRequest(hello=hello(**changes)))
+            assert (await intruder.refused()).reason == reason
+        async with RawSender(source.port) as sender:
+            assert (await sender.hello(epoch=6, incarnation=OTHER, floor=9, floor_check=77)).next == 9
 
 
 async def test_frames_queued_when_the_connection_breaks_are_not_sent_twice() -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from support.intake import MemoryIntake, stopping
 
-from shipper.batch import DEAD_LETTER_RAW
 from shipper.errors import SourceError, SpoolFailed
 from shipper.sources.stdin import StdinSource, StreamReader
 
@@ -114,17 +113,16 @@ async def test_the_first_line_after_quiet_goes_at_once_and_then_frames_fill(pipe
     assert intake.ranges()[1].start == 6
 
 
-async def test_a_very_long_line_goes_to_the_dead_letters(pipe: tuple[int, int]) -> None:
-    """With its beginning and its size; the lines around it are shipped."""
+async def test_a_very_long_line_is_truncated_and_marked(pipe: tuple[int, int]) -> None:
+    """Its beginning goes on with its size; the lines around it are whole; what was cut off is counted."""
     intake = MemoryIntake(max_record=100_000)
     async with reading(pipe[0], intake) as task:
         await asyncio.to_thread(_write_all, pipe[1], b"before\n" + b"z" * 3_000_000 + b"\nafter\n")
         os.close(pipe[1])
         await task
-    assert intake.records() == [b"before", b"after"]
-    (letter,) = intake.dead_letters()
-    assert (letter.raw, letter.size, letter.processor, letter.start) == (b"z" * DEAD_LETTER_RAW, 3_000_000, "source", 7)
-    assert sum(span.failed for span in intake.ranges()) == 1
+    assert intake.records() == [b"before", b"z" * 100_000, b"after"]
+    assert [batch.labels.get("truncated") for batch in intake.batches] == [None, 3_000_000, None]
+    assert intake.losses == [("too_long", 2_900_000, "standard input")]
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -39,6 +39,7 @@ ranges = st.lists(
         st.dictionaries(st.text(max_size=8), st.integers(0, 99), max_size=2),
         st.integers(0, 9),
         st.booleans(),
+        st.text(max_size=8),
     ),
     max_size=3,
 )
@@ -50,6 +51,12 @@ metas = st.builds(
     st.one_of(st.none(), st.lists(st.integers(0, 2**31), max_size=5)),
     st.one_of(st.none(), st.lists(st.integers(0, 2**31), max_size=5)),
 )
+OLD_FRAME = (
+    "53485046010100003031323334353637383961626364656607000000000000000100000000000000010000003c00000002000000020000009be2bd"
+    "099be2bd0971105a889681a4686f7374a1689199a3617070c4106767676767676767676767676767676700ccf00c0c81ad6b6565702f66696c7465"
+    "7265640100c3c0c0c000610a"
+)
+"""As it was written while a ``SourceRange`` ended with ``partial``."""
 line = st.binary(max_size=40).map(lambda data: data.replace(b"\n", b""))
 payloads = st.one_of(
     st.none(),
@@ -71,6 +78,13 @@ def test_a_frame_comes_out_as_it_went_in(payload: Payload | None, meta: FrameMet
     assert frame.payload() == payload
     assert len(raw) == made.size == frame_size(raw)
     assert frame.records == (payload.count if payload else 0)
+
+
+def test_a_frame_of_an_earlier_shipper_is_read_with_what_its_ranges_did_not_say_yet() -> None:
+    frame = decode(bytes.fromhex(OLD_FRAME))
+    frame.verify()
+    assert frame.meta.ranges == [SourceRange("app", b"g" * 16, 0, 240, 12, 12, {"keep/filtered": 1}, 0, partial=True)]
+    assert frame.meta.ranges[0].lost == ""
 
 
 def small_frame() -> bytes:

@@ -5,22 +5,29 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from support.entries import entries_on
 from support.simdisk import SimDisk
 from support.spool_model import frame_of, letter_of
 
 from shipper.errors import FutureFormat
 from shipper.sinks.base import Gap
-from shipper.spool.body import CursorValue, Position
+from shipper.spool.body import CursorValue, Position, decode_body
 from shipper.spool.dead_letters import FOLDER as LETTERS
-from shipper.spool.disk import RealDisk
 from shipper.spool.draft import EntryDraft
 from shipper.spool.files import Damage, segment_name, snapshot_name
 from shipper.spool.frame import crc32c, extend_crc32c
-from shipper.spool.segment import ENVELOPE_SIZE, HEADER_SIZE, MAX_ENTRIES, SegmentHeader
+from shipper.spool.real_disk import RealDisk
+from shipper.spool.segment import ENVELOPE_SIZE, HEADER_SIZE, MAX_ENTRIES, EntryType, SegmentHeader
 from shipper.spool.slots import Slots
 from shipper.spool.store import Store
 
 MAX_BYTES = 2 * 1024 * 1024
+
+
+def noted(disk: SimDisk) -> list[tuple[int, int, str]]:
+    """The losses that stand in the segments for good."""
+    bodies = [decode_body(entry.body) for entry in entries_on(disk) if entry.envelope.type is EntryType.GAP]
+    return [(body.gap.first, body.gap.last, body.gap.reason) for body in bodies if body.gap is not None]
 
 
 class Life:
@@ -166,6 +173,7 @@ def test_damage_in_the_middle_is_skipped_reported_and_kept() -> None:
     again = Life(disk)
     assert again.read() == [1, 2, (3, 3, "corrupt"), 4, 5, 6]
     assert not again.reported, "a loss is reported once"
+    assert noted(disk) == [(3, 3, "corrupt")]
 
 
 def test_a_frame_that_is_damaged_inside_a_whole_entry_is_a_gap() -> None:

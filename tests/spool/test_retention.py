@@ -132,6 +132,21 @@ def test_a_removed_sink_gives_way_before_the_spool_is_full_and_before_sinks_that
     assert gap == Gap(1, frames, frames, "sink_removed"), "it goes on where its data begins"
 
 
+def test_what_a_removed_sink_is_said_to_lose_is_lost_also_when_the_process_is_killed_then() -> None:
+    disk = SimDisk()
+    store = store_on(disk, ["gone", "live"])
+    count = fill(store)
+    store.log.cursors["live"].place(CursorValue(count + 1, store.log.durable))
+    store.close()
+    store = store_on(disk, ["live"])
+    assert store.retention.make_way(blocked=False) == []
+    told = sum(one.records for one in store.retention.dropped)
+    assert told > 0
+    disk.kill()
+    gap = bodies(store_on(disk, ["live", "gone"]), "gone")[0]
+    assert gap == Gap(1, told, told, "sink_removed")
+
+
 def test_a_removed_sink_is_forgotten_for_good_and_its_name_begins_anew_at_the_tail() -> None:
     for offline in (False, True):
         disk = SimDisk()

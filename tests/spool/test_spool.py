@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from shipper.sinks.base import Gap, Item
 from shipper.spool.body import GapNote
 from shipper.spool.dead_letters import letters
 from shipper.spool.draft import EntryDraft
+from shipper.spool.facts import Facts
 from shipper.spool.files import Damage, segment_name
 from shipper.spool.frame import Frame, crc32c
 from shipper.spool.spool import Spool
@@ -209,6 +211,37 @@ async def test_a_full_spool_makes_frames_wait_and_lets_dead_letters_pass(open_sp
     await until(lambda: not spool.blocked)
 
 
+async def test_segments_that_the_disk_refuses_to_fill_are_not_tried_one_after_the_other(
+    open_spool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is room for a segment and none for what goes into it: that it is removed again makes no room."""
+    interval = 0.1
+    monkeypatch.setattr("shipper.spool.queue._RETRY_INTERVAL", interval)
+    spool = await open_spool()
+    feed = spool.subscribe("a")
+    await spool.append(draft(0))
+    (item,) = await feed.read(1 << 20)
+    assert isinstance(item.body, Frame)
+    feed.ack(item.next, item.body.check)
+    reading = asyncio.create_task(feed.read(1 << 20))  # its cursor passes the segments that hold nothing
+    refused: list[float] = []
+    write = os.pwritev
+
+    def refuse(descriptor: int, parts: Sequence[bytes], offset: int) -> int:
+        if offset and os.readlink(f"/proc/self/fd/{descriptor}").endswith(".seg"):
+            refused.append(time.monotonic())
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, parts, offset)
+
+    monkeypatch.setattr(os, "pwritev", refuse)
+    future = spool.append(draft(1))
+    await until(lambda: len(refused) > 12)
+    assert refused[12] - refused[4] > 7 * interval
+    monkeypatch.setattr(os, "pwritev", write)
+    assert await future == 2
+    assert [item.seq for item in await reading] == [2]
+
+
 async def test_a_gap_of_an_upstream_does_not_overtake_its_frames(open_spool: Open) -> None:
     spool = await open_spool()
     feed = spool.subscribe("a")
@@ -311,6 +344,23 @@ async def test_a_backlog_larger_than_the_memory_for_it_is_read_from_disk(open_sp
     for number, item in enumerate(items):
         assert isinstance(item.body, Frame)
         assert item.body.raw == raw_of(spool, number, number + 1, 200_000)
+
+
+async def test_the_room_of_a_removed_segment_is_free_at_once_also_while_its_reader_waits(
+    open_spool: Open, tmp_path: Path
+) -> None:
+    spool = await open_spool()
+    await asyncio.gather(*(spool.append(draft(number, 30_000)) for number in range(20)))
+    spool = await open_spool()  # what it finds it must read from disk
+    feed = spool.subscribe("a")
+    await read_all(feed, 21)
+    reading = asyncio.create_task(feed.read(1))
+    feed.ack(21, 0)
+    await until(lambda: len(list(tmp_path.glob("*.seg"))) == 1)
+    held = [os.readlink(link.path) for link in os.scandir("/proc/self/fd") if os.path.lexists(link.path)]
+    assert [name for name in held if str(tmp_path) in name and "(deleted)" in name] == []
+    await spool.append(draft(20))
+    assert [item.seq for item in await reading] == [21]
 
 
 async def test_each_sink_has_a_cursor_of_its_own(open_spool: Open) -> None:
@@ -418,6 +468,21 @@ async def test_a_failed_sync_fails_everything_and_acknowledges_nothing(
     body = items[0].body
     assert isinstance(body, Frame)
     assert body.raw == raw_of(spool, 0, 1)
+
+
+async def test_a_mistake_in_the_writer_after_it_wrote_an_entry_fails_everything_and_readers_hold_nobody_up(
+    open_spool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The entry is there for readers, and will never be durable: who waits for it waits, and the process can end."""
+    spool = await open_spool()
+    reading = asyncio.create_task(spool.subscribe("a").read(1))
+    monkeypatch.setattr(Facts, "confirm", lambda self: 1 // 0)
+    with pytest.raises(SpoolFailed, match="ZeroDivisionError"):
+        await spool.append(draft(0))
+    await asyncio.sleep(0)
+    assert not reading.done()
+    reading.cancel()
+    assert isinstance(spool.failed, SpoolFailed)
 
 
 async def test_a_writer_that_ends_for_any_reason_fails_what_waits(

@@ -76,8 +76,8 @@ class Faults:
         main = self._trace.with_suffix(f".{pid}")
         wait_for(lambda: "+++ " in main.read_text(), "strace's last line")
 
-    def cut_power(self) -> int:
-        """Zero every byte of a segment that no successful sync followed, as a power cut may; how many these were."""
+    def unsynced(self) -> dict[str, list[Call]]:
+        """By segment: the writes that no successful sync followed so far."""
         pending: dict[str, list[Call]] = {}
         for call in self.calls():
             if call.path.endswith(".seg"):
@@ -85,8 +85,12 @@ class Faults:
                     pending.setdefault(call.path, []).append(call)
                 elif call.name in ("fdatasync", "fsync") and call.result == 0 and not call.injected:
                     pending.pop(call.path, None)
+        return pending
+
+    def cut_power(self) -> int:
+        """Zero every byte of a segment that no successful sync followed, as a power cut may; how many these were."""
         zeroed = 0
-        for path, calls in pending.items():
+        for path, calls in self.unsynced().items():
             if not Path(path).exists():
                 continue
             data = bytearray(Path(path).read_bytes())

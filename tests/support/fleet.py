@@ -1,6 +1,7 @@
 """One agent and several collectors, as real processes."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 from support.processes import Node, free_port, records, wait_for
@@ -42,6 +43,15 @@ class Fleet:
             "shutdown_timeout: 20s\n",
         )
 
+    def started(self) -> tuple[Node, Node]:
+        """The collector ``a`` and an agent at work, the first lines shipped."""
+        collector, agent = self.collector("a"), self.agent("a")
+        collector.start()
+        agent.start()
+        self.write()
+        self.wait("a")
+        return collector, agent
+
     def write(self, count: int = LINES, logs: Path | None = None, mark: str = "line") -> list[str]:
         """Append lines; return them."""
         new = [f"{mark} {len(self.lines) + n}" for n in range(count)]
@@ -79,7 +89,7 @@ def once_each_in_order(lines: list[str]) -> None:
 
 def copy(data: Path, to: Path) -> Path:
     """``cp -a``."""
-    shutil.copytree(data, to, symlinks=True)
+    subprocess.run(["cp", "-a", data, to], check=True)
     return to
 
 

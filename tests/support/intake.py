@@ -39,7 +39,6 @@ class MemoryIntake:
     metrics: Registry = field(default_factory=Registry)
     batches: list[Batch] = field(default_factory=list)
     lags: dict[str, int] = field(default_factory=dict)
-    losses: list[tuple[str, int, str]] = field(default_factory=list)
     hold: bool = False
     fail_at: int | None = None
     overlaps: int = 0
@@ -53,7 +52,7 @@ class MemoryIntake:
     def __post_init__(self) -> None:
         self._open.set()
 
-    async def take(self, read: Callable[[], Batch | None]) -> Receipt | None:
+    async def take(self, read: Callable[[], Batch | None], most: int = 1) -> Receipt | None:
         """See ``Intake``."""
         self.overlaps += self._running
         self._running += 1
@@ -62,16 +61,17 @@ class MemoryIntake:
                 await self._open.wait()
                 if self.fail_at is not None and len(self.batches) >= self.fail_at:
                     raise SpoolFailed("the disk refused")
-                batch = await asyncio.to_thread(read)
-                if batch is None:
-                    return None
-                ticket = Ticket(asyncio.get_running_loop().create_future())
-                self.batches.append(batch)
-                self._tickets.append(ticket)
-                if not self.hold:
-                    self.sync()
-                self._changed.set()
-                return ticket
+                made: list[Batch] = []
+                try:
+                    await asyncio.to_thread(_several, read, most, made)
+                finally:
+                    for batch in made:
+                        self.batches.append(batch)
+                        self._tickets.append(Ticket(asyncio.get_running_loop().create_future()))
+                    if not self.hold:
+                        self.sync()
+                    self._changed.set()
+                return self._tickets[-1] if made else None
         finally:
             self._running -= 1
 
@@ -93,11 +93,6 @@ class MemoryIntake:
             self.lags.pop(file, None)
         else:
             self.lags[file] = unread
-
-    def lost(self, reason: str, size: int, file: str) -> None:
-        """See ``Intake``."""
-        self._changed.set()
-        self.losses.append((reason, size, file))
 
     def sync(self) -> None:
         """Everything taken is durable now."""
@@ -158,7 +153,7 @@ class MemoryIntake:
     async def records_are(self, *expected: bytes) -> None:
         """Wait for exactly these records, in this order."""
         await self.have(len(expected))
-        assert self.records() == list(expected)
+        assert self.records() == list(expected), self.records()
 
     def records(self, file: str | None = None) -> list[bytes]:
         """All records taken, of one file if it is named."""
@@ -172,15 +167,26 @@ class MemoryIntake:
         """All source ranges taken."""
         return [span for batch in self.batches for span in batch.ranges]
 
+    @property
+    def losses(self) -> list[tuple[str, int, str]]:
+        """All losses taken: reason, bytes and file."""
+        return [(loss.reason, loss.end - loss.start, loss.file) for batch in self.batches for loss in batch.losses]
+
     def dead_letters(self) -> list[DeadLetter]:
         """All dead letters taken."""
         return [letter for batch in self.batches for letter in batch.dead_letters]
 
 
+def _several(read: Callable[[], Batch | None], most: int, made: list[Batch]) -> None:
+    while len(made) < most and (batch := read()) is not None:
+        made.append(batch)
+
+
 def raw_records(batch: Batch) -> list[bytes]:
-    """The bytes of each record of a batch that no chain has changed."""
+    """The bytes of each record of a batch that no chain has changed; the message of one that never had bytes."""
     payload = batch.payload.payload() if isinstance(batch.payload, Frame) else batch.payload
-    assert not isinstance(payload, list)
+    if isinstance(payload, list):
+        return [str(record["message"]).encode() for record in payload]
     return [] if payload is None else payload.raw()
 
 

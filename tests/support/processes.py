@@ -21,11 +21,11 @@ def free_port() -> int:
         return port
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Wait until a condition holds; fail with what was waited for."""
+def wait_for(condition: Callable[[], bool], what: str | Callable[[], str], seconds: float = 60) -> None:
+    """Wait until a condition holds; fail with what was waited for (as it stands when the time is up)."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what if isinstance(what, str) else what()}"
         time.sleep(0.02)
 
 

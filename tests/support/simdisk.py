@@ -147,6 +147,7 @@ class SimFile:
 
     def read(self, size: int, offset: int) -> bytes:
         """See ``File``."""
+        self._disk.before()
         self._disk.check(self._life)
         pages = self._disk.bad_pages.get(self.name, ())
         if offset + size > self._disk.unreadable.get(self.name, offset + size) or any(
@@ -213,6 +214,16 @@ class SimDisk:
         self.bytes_read = 0
         self.trace: list[tuple[str, str]] = []
         """Kind and name of every step."""
+        self.before: Callable[[], object] = lambda: None
+        """Called before every step and read: others may get on meanwhile."""
+        self.root = "simulated"
+        """The directory, for people."""
+
+    def lock(self) -> None:
+        """See ``OwnDisk``."""
+
+    def unlock(self) -> None:
+        """See ``OwnDisk``."""
 
     def names(self, folder: str = "") -> list[str]:
         """See ``Disk``."""
@@ -333,6 +344,7 @@ class SimDisk:
 
     def step(self, kind: str, name: str, life: int, effect: Callable[[], object]) -> None:
         """One operation, or the crash in its place."""
+        self.before()
         self.check(life)
         self.steps += 1
         self.counts[kind] += 1

@@ -14,7 +14,9 @@ from shipper.errors import SinkUnavailable
 from shipper.metrics import Registry
 from shipper.sinks.base import Gap, Item
 from shipper.sinks.grpc import GrpcSink
+from shipper.sinks.sharing import NOBODY, Sharing
 from shipper.sources.grpc import GrpcSource
+from shipper.spool.body import Mark
 from shipper.spool.frame import Frame, FrameMeta, crc32c, decode, draft
 from shipper.spool.upstream import DUPLICATE
 from shipper.v1 import ingest_pb2 as pb
@@ -119,6 +121,7 @@ class MemoryIntake:
     floor: int = 1
     """All sinks have everything before this entry, the first being 1; ``deliver`` moves it."""
     moved: Callable[[], object] = lambda: None
+    sharing: Sharing = NOBODY
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
@@ -138,7 +141,7 @@ class MemoryIntake:
         self.floor = self.next_number if count is None else self.floor + count
         self.moved()
 
-    async def take(self, read: Callable[[], Batch | None]) -> Taken | None:
+    async def take(self, read: Callable[[], Batch | None], most: int = 1) -> Taken | None:
         """See ``Intake``."""
         batch = await asyncio.to_thread(read)
         assert batch is not None
@@ -169,10 +172,11 @@ class MemoryIntake:
         """See ``HopIntake``."""
         return self.marks.get(stream)
 
-    def lag(self, file: str, unread: int | None) -> None:
-        """See ``Intake``."""
+    async def lower(self, stream: bytes, mark: Mark) -> None:
+        """See ``HopIntake``."""
+        self.marks[stream] = MemoryMark(mark.next, mark.epoch, mark.incarnation, mark.crc, mark.original_crc)
 
-    def lost(self, reason: str, size: int, file: str) -> None:
+    def lag(self, file: str, unread: int | None) -> None:
         """See ``Intake``."""
 
     async def _append(self, upstream: Upstream, body: Frame | Gap, labels: dict[str, Any]) -> Taken:

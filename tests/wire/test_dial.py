@@ -1,6 +1,7 @@
 """Which collector a sender connects to, and what an address that does not answer costs."""
 
 import asyncio
+import io
 import socket
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -26,6 +27,7 @@ from support.wire import (
 
 from shipper.errors import SinkError, SinkUnavailable, StreamDisowned
 from shipper.sinks.base import Item
+from shipper.sinks.grpc import GrpcSink
 from shipper.sources.grpc import GrpcSource
 from shipper.v1 import ingest_pb2 as pb
 from shipper.wire.dial import Order, ranked
@@ -117,6 +119,18 @@ async def test_final_refusals_of_all_addresses_are_final(monkeypatch: pytest.Mon
         assert not caught.value.retriable
         with pytest.raises(SinkUnavailable):
             await grpc_sink(first.port, free_port()).connect(MemoryOutlet())
+
+
+async def test_a_collector_that_is_passed_over_is_logged_with_the_sink(lines: io.StringIO) -> None:
+    away = free_port()
+    async with collector(MemoryIntake()) as source:
+        sink = GrpcSink(addresses=[f"127.0.0.1:{away}", f"127.0.0.1:{source.port}"])
+        sink.setup()
+        await sink.connect(MemoryOutlet(name="north"))
+        await sink.close()
+    (line,) = [line for line in lines.getvalue().splitlines() if "a collector is passed over" in line]
+    assert "north" in line
+    assert f"127.0.0.1:{away}" in line
 
 
 async def test_a_collector_that_disowns_the_stream_is_not_passed_over() -> None:

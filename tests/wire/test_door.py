@@ -60,6 +60,13 @@ def test_token_and_token_file_together_are_one_too_many(tmp_path: Path) -> None:
         Door(token="shp_x", token_file=tmp_path / "token")
 
 
+def test_a_sink_shown_in_a_message_does_not_show_its_token() -> None:
+    sink = GrpcSink(addresses=["a:1", "b:2"], token="shp_secret")
+    sink.setup()
+    assert f"{sink} {sink!r} {sink.describe()}".count("shp_") == 0
+    assert repr(sink) == "GrpcSink(a:1, b:2)"
+
+
 def test_a_token_file_without_tls_is_warned_of(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text("shp_x\n")

@@ -7,7 +7,7 @@ from support.wire import INCARNATION, STREAM, MemoryMark, hello
 
 from shipper.errors import StreamDisowned
 from shipper.v1 import ingest_pb2 as pb
-from shipper.wire.channel import split_address
+from shipper.wire.address import split_address
 from shipper.wire.handshake import check_hello, check_history, check_opening, welcome
 from shipper.wire.refusal import Refusal, refused_error
 
@@ -89,11 +89,20 @@ def test_the_version_of_a_connection_is_the_lower_of_both_sides(theirs: int, neg
     assert welcome(hello(protocol=theirs), None, 1, 1000).protocol == negotiated
 
 
+PASSES = (
+    pb.Refused.DAMAGED,
+    pb.Refused.OVERLOADED,
+    pb.Refused.STOPPING,
+    pb.Refused.SPOOL_FAILED,
+    pb.Refused.REPLACED,
+)
+
+
 @pytest.mark.parametrize("reason", pb.Refused.Reason.values())
-def test_a_refusal_says_to_both_sides_whether_trying_again_helps(reason: pb.Refused.Reason) -> None:
+def test_a_refusal_says_to_the_sender_whether_trying_again_helps(reason: pb.Refused.Reason) -> None:
     refused = pb.Refused(reason=reason, text="because")
     error = refused_error(refused, "collector:7420")
-    assert error.retriable == Refusal(reason, "because").transient
+    assert error.retriable == (reason in PASSES)
     assert "because" in str(error)
     assert "collector:7420" in str(error)
 

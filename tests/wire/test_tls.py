@@ -4,7 +4,6 @@ import asyncio
 import io
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,10 @@ import pytest
 from support.certificates import Authority
 from support.wire import MemoryIntake, MemoryOutlet, collector, deliver, grpc_sink, items
 
-from shipper import log
 from shipper.errors import SinkError
 from shipper.sinks.grpc import GrpcSink
-from shipper.wire.tls import ClientTls, ServerCertificates, ServerTls
-
-
-@pytest.fixture(name="lines")
-def _lines() -> Iterator[io.StringIO]:
-    stream = io.StringIO()
-    log.configure(stream=stream, force_json=True)
-    yield stream
-    log.configure()
+from shipper.wire.certificates import ClientTls, ServerTls
+from shipper.wire.tls import ServerCertificates
 
 
 @pytest.fixture(name="ca")
@@ -105,6 +96,22 @@ async def test_a_renewed_certificate_is_used_without_a_restart(ca: Authority, tm
         assert await new.connect(MemoryOutlet(stream=b"n" * 16)) == 1
         for sink in (old, new):
             await sink.close()
+
+
+def test_grpc_is_told_of_certificates_only_when_they_change(ca: Authority) -> None:
+    """It asks at every handshake, puts what it is given in the place of what it has, and crashes when two do that at
+    once.
+    """
+    tls = server(ca)
+    certificates = ServerCertificates(tls)
+    certificates.credentials()
+    assert certificates.news() is None
+    cert, key = ca.issue("newer")
+    shutil.copy(key, tls.key)
+    shutil.copy(cert, tls.cert)
+    assert certificates.refresh()
+    assert certificates.news() is not None
+    assert certificates.news() is None
 
 
 async def until_refused(port: int, ca: Path) -> None:

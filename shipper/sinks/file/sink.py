@@ -48,9 +48,9 @@ class FileSink(Sink):
         self._writer: GroupWriter | None = None
         self._alarms: list[tuple[str, str, str]] = []
 
-    def claims(self) -> str:
+    def claims(self) -> list[str]:
         """Two sinks would undo each other's writes after a crash."""
-        return f"the path {self.path}"
+        return [f"the path {self.path}"]
 
     def writes(self, labels: Mapping[str, Any]) -> str | None:
         """See ``Sink``."""

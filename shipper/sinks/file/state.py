@@ -23,7 +23,7 @@ from typing import Final
 
 import msgspec
 
-from shipper.errors import FutureFormat, SinkUnavailable
+from shipper.errors import UNREADABLE, FutureFormat, SinkUnavailable
 from shipper.sinks.file.disk import Disk
 from shipper.spool.frame import crc32c, extend_crc32c
 
@@ -120,7 +120,12 @@ class PlanStore:
         if len(body) != length or extend_crc32c(crc32c(data[: _HEAD.size - 4]), body) != check:
             self.damaged += 1
         elif generation > self._generation:
-            self._generation, self._slot, self.plan = generation, 1 - slot, _decode(body)
+            try:
+                plan = _decode(body)
+            except UNREADABLE:
+                self.damaged += 1
+            else:
+                self._generation, self._slot, self.plan = generation, 1 - slot, plan
 
     def write(self, plan: Plan) -> None:
         """Put a plan in force, durably.

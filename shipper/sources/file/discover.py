@@ -5,295 +5,270 @@ the reader waits for a full spool, so that files which rotate meanwhile are open
 """
 
 import asyncio
+import math
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Set as AbstractSet
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 from shipper.log import get_logger
-from shipper.sources.file.catalog import Catalog, Found, Sought
-from shipper.sources.file.changes import Changes
-from shipper.sources.file.globs import Globs, Scan, Sighting
+from shipper.sources.file.examine import Found, Sought, look_at
+from shipper.sources.file.glance import Glance
+from shipper.sources.file.globs import Scan, Sighting
 from shipper.sources.file.identity import NotRegular, explain
-from shipper.sources.file.lags import Lags
-from shipper.sources.file.schedule import IDLE, Schedule
+from shipper.sources.file.keeping import REMIND, Keeper, Parts
+from shipper.sources.file.limits import TooOld
+from shipper.sources.file.refused import Foreign
+from shipper.sources.file.rotated import Away, Siblings, by_age
+from shipper.sources.file.schedule import AWAY, OUT
 from shipper.sources.file.tail import Tail
-from shipper.sources.file.watch import CannotWatch, Watcher
-from shipper.sources.file.watch_fallback import instead
+from shipper.sources.file.tracing import tell_renamed, trace
 from shipper.sources.file.worker import whole
 
 log = get_logger("file")
 
-OPEN_FILES: Final = 256
-"""So many files stay open; those read longest ago are closed, and verified when they are opened again."""
 _AT_ONCE: Final = 64
 """Files that are examined in one go."""
 _GAP: Final = 0.05
 _SHARE: Final = 20
 """Between scans lie at least ``_GAP`` seconds, and so many times as long as the last one took."""
+_SHARE_OF_FINDS: Final = 4
+"""As long as scans find files: what is rotated on and on is deleted some day."""
 
-_ROUNDS: Final = 4
-"""Looks for renamed files in one scan, while they are renamed on and on."""
-_REMIND: Final = 600.0
-"""Seconds between two warnings about a file that cannot be read."""
-
-
-class Timings(NamedTuple):
-    """Seconds, for everything that a file source waits for by itself."""
-
-    rescan: float = 10.0
-    """Between scans that no hint asked for."""
-    linger: float = 30.0
-    """A file that lost its path is read on until it was quiet for so long."""
-    forget: float = 600.0
-    """The position of a file that is gone is kept for so long: a directory may be mounted late."""
+_RETRY: Final = 0.5
+"""Seconds until the next look at what is compressed just now and has to be read before something else."""
 
 
-class Discovery:
-    """Keeps the catalog right. ``changed`` is called when the schedule may have new work, ``gone`` for every tail that
-    nobody will find again.
-    """
+class Discovery(Keeper):
+    """Keeps the catalog right."""
 
-    def __init__(
-        self,
-        globs: Globs,
-        catalog: Catalog,
-        schedule: Schedule,
-        lags: Lags,
-        timings: Timings,
-        changed: Callable[[], None],
-        gone: Callable[[Tail], None],
-    ) -> None:
-        self.catalog = catalog
-        self.problems: dict[str, str] = {}
-        """Paths that cannot be read, and why, as of the last scan."""
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
         self.watched: set[str] = set()
         """Directories where files may appear."""
-        self.opened: dict[Tail, None] = {}
-        """The open tails, the one read longest ago first."""
-        self.changes = Changes()
-        self.watcher: Watcher | None = None
-        self._globs = globs
-        self._schedule = schedule
-        self._lags = lags
-        self._timings = timings
-        self._changed = changed
-        self._gone = gone
-        self._hint = asyncio.Event()
-
-    def hint(self) -> None:
-        """Something happened in the directories: scan soon."""
-        self._hint.set()
+        self._too_old = TooOld(parts.timings.ignore_older)
+        self._siblings = Siblings(parts.globs)
+        self._glances = Glance(parts.catalog, self._too_old)
+        self._held: set[str] = set()
+        """Paths of which something was missed in the last scan, so that what was there later waits."""
+        self._searched: set[str] = set()
+        """Paths whose rotated files this scan looks for, whatever events tell."""
 
     async def run(self) -> None:
         """Scan whenever there is reason to, until cancelled. The first scan is the caller's."""
         while True:
-            wait = self.watcher.rescan if self.watcher is not None else None
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._timings.rescan if wait is None else wait):
+            wait = min((self.watcher and self.watcher.rescan) or math.inf, self._deleted.wait(time.monotonic()))
+            wait = min(wait, _RETRY if self._held else math.inf)
+            try:
+                async with asyncio.timeout(min(wait, self._timings.rescan)):
                     await self._hint.wait()
+            except TimeoutError:
+                if wait >= self._timings.rescan and await self._glance():
+                    continue
             self._hint.clear()
             began = time.monotonic()
-            await self.scan()
+            found = await self.scan()
             # A first event is dealt with at once; a storm of them must not keep the machine busy.
-            pause = max(_GAP, _SHARE * (time.monotonic() - began))
+            pause = max(_GAP, (_SHARE_OF_FINDS if found else _SHARE) * (time.monotonic() - began))
             await asyncio.sleep(min(pause, self._timings.rescan))
 
-    async def scan(self) -> None:
-        """Look at the directories once and deal with all that is found."""
+    async def _glance(self) -> bool:
+        """Whether a glance showed that a scan would find nothing."""
+        plan = self._glances.plan(self.watcher)
+        look = await asyncio.to_thread(plan) if plan is not None else None
+        for tail, info in look or ():
+            if self.catalog.claimed(tail):
+                self.see(tail, info)
+        return look is not None
+
+    async def scan(self, *, once: bool = False) -> bool:
+        """Look at the directories once and deal with all that is found. ``once``: nothing that comes later is. Returns
+        whether there were files that nobody followed.
+        """
+        self.kin.begin()
+        gone = self._gone()  # first: what is gone by now is not among what is seen next
         scan = await asyncio.to_thread(self._globs.scan)
+        while any(self.descriptors.short(error) for error in scan.problems.values()):
+            await asyncio.sleep(_GAP)
+            scan = await asyncio.to_thread(self._globs.scan)
+        if once:
+            for pattern in self._globs.without(scan.files):
+                log.warning("no file matches", pattern=pattern, every=REMIND, key=(id(self), pattern))
         self._watch(scan)
+        self.catalog.order.names.look(scan.files, self.catalog.tails)
         problems: dict[str, str] = {path: explain(path, error) for path, error in scan.problems.items()}
+        missed, self._held = self._held | set(map(self.catalog.order.names.line, gone)), set()
+        unseen = missed | self.catalog.uncertain()
+        self.catalog.order.scan()
+        self._too_old.keep({sighting.file for sighting in scan.files.values()})
+        if doubtful := self.catalog.doubtful(scan):
+            self.catalog.settle_doubts(await asyncio.to_thread(look_at, doubtful))
         seen, unknown = self.catalog.link(scan, problems)
         for tail, sighting in seen:
-            self._see(tail, sighting.info)
-        await self._trace(problems)  # first: they were there before what is there now
-        await self._examine(unknown, problems)
+            self.see(tail, sighting.info)
+        await self.look_at_unlinked()
+        known, unknown = self.catalog.may_be_known(unknown)
+        await self._examine(known, problems, later=unknown)
         await self._seek()
+        away = self._away(unseen, missed)
+        rotated = await asyncio.to_thread(self._siblings.find, away, self.catalog.files(), missed) if away else []
+        unknown, kindred = self.kin.part(unknown)
+        unknown += await self.kin.judge([*self.catalog.lines.archives(kindred, unknown, away), *rotated], once=once)
+        self._held |= self.kin.archives.holding()
+        problems |= self.kin.archives.problems
+        siblings, others = self.catalog.lines.rotated(unknown, scan.files)
+        self._searched = {path for path, _ in away}
+        first = [sibling for sibling in siblings if sibling.line in self._searched]
+        await self._examine(by_age(first), problems)
+        if self.watcher is not None:  # before what is there now: they were there earlier
+            await trace(self.watcher, self.catalog, self._held, partial(self._examine, problems=problems))
+        await self._examine(by_age([s for s in siblings if s not in first]) + others, problems)
+        await self.give_up_deleted()
         self._report(problems)
-        self._linger()
+        self.let_go_later()
         self.changes.add(self.catalog.first_scan_done(), urgent=True)
+        if self.watcher is not None and self.watcher.moves.gone:
+            self._hint.set()
+        self._glances.scanned(scan, settled=not (problems or self._held or self._hint.is_set()))
         self._changed()
+        return bool(unknown or known)
 
-    async def _trace(self, problems: dict[str, str]) -> None:
-        """Follow the files that were renamed since the last scan, and that may have come and gone without being seen.
+    def _gone(self) -> set[str]:
+        """The paths from where files went that were deleted before anybody saw them: maybe they were compressed."""
+        if self.watcher is None:
+            return set()
+        self.watcher.drain()
+        gone, self.watcher.moves.gone = self.watcher.moves.gone, set()
+        return gone
 
-        In the order in which they left their paths, as they are read in that order; one that is renamed again just now
-        holds up those that left the same path later, and is looked for anew.
+    def _away(self, unseen: AbstractSet[str], missed: AbstractSet[str]) -> list[Away]:
+        """The paths where a file was rotated while nobody looked, so that others may have come and gone. ``unseen``:
+        those where it is so whatever events say; ``missed``: where it is so whatever stands there.
         """
-        for _ in range(_ROUNDS):
-            if self.watcher is None:
-                return
-            moves = self.watcher.moves
-            self.watcher.drain()
-            waiting = moves.waiting()
-            if not waiting:
-                return
-            places = await asyncio.to_thread(_stat, [place for place, _ in waiting])
-            self.watcher.drain()  # what was seen at a place is the file only if it was not renamed again by then
-            held: set[str] = set()
-            unknown = []
-            for place, moved in waiting:
-                if moved.origin in held or not moves.still(place, moved):
-                    held.add(moved.origin)
-                elif place in places and not self.catalog.find_moved(places[place], place, moved.left):
-                    unknown.append(Sighting(moved.origin, place, places[place], left=moved.left))
-            await self._examine(unknown, problems)
-            for place, moved in waiting:
-                if moved.origin not in held:
-                    moves.done(place, moved)
+        away = self.catalog.lines.away(missed)
+        return [a for a in away if a.path in unseen or not self._leaving(a.path)]
+
+    def _leaving(self, line: str) -> bool:
+        """Whether files are known to have left a path that no scan has dealt with."""
+        names = self.catalog.order.names.both(line)
+        return self.watcher is not None and any(map(self.watcher.moves.pending, names))
 
     def _watch(self, scan: Scan) -> None:
-        self.watched = scan.directories
-        try:
-            if self.watcher is not None and self.watcher.directories(scan.directories, scan.strange):
-                self._hint.set()  # what came between the look and the watch
-        except CannotWatch as reason:
-            self.replace_watcher(reason)
+        self.watched = set(scan.directories)
+        if self.watcher is not None and self.watcher.directories(scan.directories, scan.strange):
+            self._hint.set()  # what came between the look and the watch
 
-    def replace_watcher(self, reason: CannotWatch) -> None:
-        """Go on without inotify."""
-        before, self.watcher = self.watcher, None
-        if before is None:
+    async def _examine(
+        self, sightings: list[Sighting], problems: dict[str, str], later: list[Sighting] | None = None
+    ) -> None:
+        """Find out what was sighted and follow it. ``later`` gets what turns out to be new, where that has to wait."""
+        if not sightings:  # as in nearly all scans
             return
-        before.close()
-        self.watcher = instead(reason, before.on_file, before.on_tree)
-        for tail in self.catalog.tails:
-            if tail.stage == IDLE:
-                self._schedule.ready(tail)
-        self._hint.set()
-        self._changed()
+        short: list[Sighting] = []
 
-    def _see(self, tail: Tail, info: os.stat_result) -> None:
-        """A known file was sighted."""
-        self._lags.set(tail, max(0, info.st_size - tail.offset))
-        if (info.st_size, info.st_mtime_ns) != (tail.size, tail.modified):
-            if tail.stage and info.st_mtime_ns >= tail.modified:
-                tail.sure = max(tail.sure, info.st_size)  # should it be truncated before it is read: so much was there
-            self.wake(tail)
+        def deal(found: Found) -> None:
+            if self.descriptors.short(found.error):
+                short.append(found.sighting)
+            elif later is not None and found.info is not None and found.descriptor < 0:
+                self.catalog.note_overwritten(found)
+                self.catalog.discard(found)
+                later.append(found.sighting)
+            elif later is not None and isinstance(found.error, Foreign):  # it is not what had its inode number
+                later.append(found.sighting)
+            else:
+                self._claim(found, problems)
 
-    def wake(self, tail: Tail) -> None:
-        """There may be something to read."""
-        self._schedule.wake(tail, time.monotonic())
-        self._changed()
-
-    async def _examine(self, sightings: list[Sighting], problems: dict[str, str]) -> None:
-        for at in range(0, len(sightings), _AT_ONCE):
-            part = sightings[at : at + _AT_ONCE]
-            await whole(
-                partial(self.catalog.examine, part, self.catalog.strays()),
-                partial(self._claim, problems=problems),
-            )
-            self.trim()
+        _, new = self.catalog.may_be_known(sightings)
+        old = {sighting.file for sighting in new if self._too_old(sighting)}
+        sightings = [sighting for sighting in sightings if sighting.file not in old]  # in their order
+        while sightings:
+            size = min(_AT_ONCE, self.descriptors.most)
+            await whole(self.catalog.examination(sightings[:size]), deal)
+            self.descriptors.trim()
+            sightings = [*short, *sightings[size:]]
+            short.clear()
 
     def _claim(self, found: Found, problems: dict[str, str]) -> None:
         path = found.sighting.path
         if isinstance(found.error, NotRegular):
             problems[path] = f"{found.error}, not a file: left alone"
+        elif isinstance(found.error, Foreign):
+            problems[path] = str(found.error)
         elif found.error is not None and not isinstance(found.error, FileNotFoundError):
             problems[path] = explain(path, found.error)
-        if self._comes_later(found):
+        new = found.descriptor < 0
+        if new and self._comes_later(found):
             self.catalog.discard(found)
             return
-        new = found.descriptor < 0
         tail = self.catalog.claim(found)
         if tail is None:
             return
         if new and tail.size:
-            # Known from now on: should it be renamed while shipper is down, it is found.
-            self.changes.add(tail.state(), urgent=True)
-        self._follow(tail)
+            # Known from now on: should it be renamed while shipper is down, it is found. So are those before it that
+            # were empty when they were seen, or they would be missed between two that are known.
+            for older in [*self.catalog.order.before(tail), tail]:
+                if older is tail or (not older.size and older.stage not in (OUT, AWAY)):
+                    self.changes.add(older.state(), urgent=True)
+        self.follow(tail)
 
     def _comes_later(self, found: Found) -> bool:
-        """While a file was examined it was renamed, or what stood there before: the next scan sees where it is."""
+        """A file never seen is not at its path any more, or one that stood there before it was missed: they are renamed
+        just now. The next scan sees where they are; till then what stands there later waits.
+        """
         sighting, info = found.sighting, found.info
-        if info is None or self.watcher is None:
-            return False
-        self.watcher.drain()
+        names = self.catalog.order.names
+        line = names.line(sighting.line or sighting.path)
+        moved = info is not None and (info.st_dev, info.st_ino) != sighting.file
         if sighting.left:
-            return (info.st_dev, info.st_ino) != (sighting.info.st_dev, sighting.info.st_ino)
-        pending = self.watcher.moves.pending(sighting.path)
-        if pending:
+            return moved
+        if self.watcher is not None:
+            self.watcher.drain()
+            # Rotated files that were looked for do not wait for what goes meanwhile: in a storm that has no end.
+            if line not in self._searched or not sighting.line:
+                moved = moved or not self.watcher.moves.gone.isdisjoint(names.both(line))
+            moved = moved or (not sighting.line and self._leaving(line))
+        if moved or (sighting.line and isinstance(found.error, FileNotFoundError)):
+            self._held.add(line)
             self._hint.set()
-        return pending
-
-    def _follow(self, tail: Tail) -> None:
-        """A file was opened."""
-        self.opened[tail] = None
-        self._lags.set(tail, tail.unread)
-        if tail.unread:
-            self._schedule.ready(tail)
-        else:
-            self._schedule.rest(tail, 0.0)  # due at once: it is armed, and looked at again
-        self._changed()
+        return line in self._held
 
     async def _seek(self) -> None:
         """Deal with closed tails that are not under their paths: renamed, or gone."""
-        absent = self.catalog.absent()
-        if not absent:
-            return
-        await whole(partial(self.catalog.seek, absent), self._sought)
-        self.trim()
+        search = self.catalog.search()
+        if search is not None:
+            deleted: list[Tail] = []
+            await whole(search, partial(self._sought, deleted=deleted))
+            self.kin.deleted(deleted)
+            self.descriptors.trim()
 
-    def _sought(self, sought: Sought) -> None:
+    def _sought(self, sought: Sought, deleted: list[Tail]) -> None:
         tail = sought.tail
+        if tail.stage == AWAY or tail not in self.catalog.tails:  # the reader has opened it meanwhile, or tries to
+            if sought.descriptor >= 0:
+                os.close(sought.descriptor)
+            return
+        before = tail.where
         if self.catalog.found_again(sought):
+            tell_renamed(tail, before)
             if tail.descriptor >= 0:
-                self._follow(tail)
+                self.follow(tail)
             else:
                 self.wake(tail)
         elif sought.place is None and not sought.unknown and tail.descriptor < 0 and not tail.linked:
             now = time.monotonic()
             tail.missing = tail.missing or now
-            if now - tail.missing >= self._timings.forget:
+            self.catalog.unclaim(tail)  # a new file may get its inode number
+            # Unread bytes that are nowhere are said to be lost soon; what was read may still come back compressed.
+            lost = sought.certain and tail.unread > 0 and not tail.overwritten
+            wait = min(self._timings.settle if lost else math.inf, self._timings.forget)
+            if now - tail.missing >= wait and not self.kin.archives.awaits(tail):
                 self.forget(tail)
-
-    def cannot_read(self, tail: Tail, error: OSError) -> None:
-        """A file that was found cannot be read (any more)."""
-        text = explain(tail.path, error)
-        self.problems[tail.path] = text
-        log.warning(text, every=_REMIND)
-
-    def forget(self, tail: Tail) -> None:
-        """The file is gone for good: its position is not kept any longer."""
-        self.changes.add({generation.hex(): None for generation in [*tail.ended, tail.generation]})
-        self.opened.pop(tail, None)
-        if self.watcher is not None:
-            self.watcher.disarm(tail)
-        self.catalog.drop(tail)
-        self._schedule.remove(tail)
-        self._lags.set(tail, None)
-        self._gone(tail)
-
-    def trim(self) -> None:
-        """Close the files read longest ago while too many are open; not those that are being read."""
-        for tail in list(self.opened):
-            if len(self.opened) <= OPEN_FILES:
-                break
-            if tail.stage:
-                del self.opened[tail]
-                tail.close()
-
-    def _linger(self) -> None:
-        """Files that lost their paths are let go once they have been quiet for a while."""
-        until = time.monotonic() + self._timings.linger
-        for tail in self.catalog.tails:
-            if tail.stage == IDLE and not tail.linked and tail.descriptor >= 0 and tail.due > until:
-                self._schedule.idle(tail, until)
+            elif sought.certain:
+                deleted.append(tail)
 
     def _report(self, problems: dict[str, str]) -> None:
         for path, text in problems.items():
             if self.problems.get(path) != text:
                 log.warning(text)
         self.problems = problems
-
-
-def _stat(places: list[str]) -> dict[str, os.stat_result]:
-    """On a worker thread: what stands where."""
-    found = {}
-    for place in places:
-        with suppress(OSError):
-            found[place] = os.stat(place)
-    return found

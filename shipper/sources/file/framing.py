@@ -1,56 +1,81 @@
 r"""From bytes to lines. Sans-IO, and shared by the sources that read lines.
 
-A *line* ends with ``\n``; whatever else stands in it (a ``\r``, NUL bytes, invalid UTF-8) belongs to the record and
-passes verbatim. Lines are not taken apart here: a ``Chunk`` holds many of them in one buffer.
+Lines are not taken apart here: a ``Chunk`` holds many of them in one buffer. What a line is in a file says ``text``.
 
-``Framer`` is for streams that cannot be read twice: it keeps the half line at the end. The file source keeps nothing
-(it reads a half line again from the disk), so thousands of files with half lines cost no memory; it builds its chunks
-itself, and the rules for them stand here: see ``Chunk``.
+``Framer`` is for streams that cannot be read twice: it keeps the half line at the end. A line of theirs ends with
+``\n``; whatever else stands in it passes verbatim. The file source keeps nothing (it reads a half line again from the
+disk), so thousands of files with half lines cost no memory; it builds its chunks itself: see ``Chunk``.
 """
 
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from itertools import accumulate
 
-from shipper.batch import DEAD_LETTER_RAW, Batch, DeadLetter, Labels, Payload, SourceRange
-
-_STAGE: Final = "source"
+from shipper.batch import Batch, Labels, Loss, Payload, SourceRange
+from shipper.sources.file.text import UTF_8, Text
 
 
 @dataclass(slots=True, frozen=True)
 class Chunk:
-    """Consecutive bytes of a source: either whole lines, or one line that is too long for a frame."""
+    """Consecutive bytes of a source: whole lines, or (a part of) one line."""
 
     start: int
     end: int
     """``start`` and ``end`` count the source's own bytes."""
     data: bytes
-    """Whole lines, each with its ``\\n`` (one is added where the last line is partial). Of a line that is too long its
-    first 64 KiB at most, without newline."""
+    """Lines in UTF-8, each with its ``\\n`` (one is added where the last line is partial): records as they go on. May
+    be empty: bytes that are no line.
+    """
     too_long: int = 0
-    """Where one line is too long: its length in bytes, without newline. Else 0."""
+    """Where one line is too long, and ``data`` its beginning: the line's length in bytes, without newline. Else 0."""
     partial: bool = False
-    """The last line had no newline yet: ``end`` stands inside it."""
+    """``end`` stands inside a line: it had no newline yet, or is shipped in parts."""
+    kept: int = 0
+    """Where one line is too long: the first byte of it that is not in ``data``."""
+    raw: bytes = b""
+    """The bytes of whole lines as they stood in the file, where ``data`` is not the same."""
+    text: Text | None = None
+    """What ``raw`` was."""
+    holes: int = 0
+    """Bytes that were left out as holes (see ``shipper.sources.file.text``)."""
+    replaced: int = 0
+    """Lines in which U+FFFD stands for invalid bytes."""
 
 
-def to_batch(chunk: Chunk, source: str, labels: Labels, generation: bytes, limit: int) -> Batch:
-    """A chunk as the batch that a source hands to its intake. ``limit`` is named in the error of a line too long."""
-    read_at = time.time_ns() // 1000
-    if not chunk.too_long:
-        payload = Payload.lines(chunk.data)
-        count = payload.count
-        span = SourceRange(source, generation, chunk.start, chunk.end, read=count, kept=count, partial=chunk.partial)
-        return Batch(source, labels, payload, [span], read_at)
-    span = SourceRange(source, generation, chunk.start, chunk.end, read=1, failed=1, partial=chunk.partial)
-    error = f"a line of {chunk.too_long} bytes is too long: at most {limit} bytes fit into a frame"
-    letter = DeadLetter(chunk.data, chunk.too_long, _STAGE, error, labels, source, generation, chunk.start, 0, read_at)
-    return Batch(source, labels, Payload.lines(b""), [span], read_at, dead_letters=[letter])
+def line_starts(chunk: Chunk) -> list[int]:
+    """Where each line of ``chunk.data`` begins, in the bytes of the source. The last one ends at ``chunk.end``."""
+    if chunk.partial or chunk.too_long:
+        return [chunk.start] if chunk.data else []
+    text, raw = chunk.text or UTF_8, chunk.raw or chunk.data
+    lengths = (len(line) + text.width for line in text.split(raw)[:-1])
+    starts = list(accumulate(lengths, initial=chunk.end - len(raw)))[:-1]
+    # The rest of a line may have been left out at the beginning.
+    return starts[len(starts) - chunk.data.count(b"\n") :] if chunk.raw else starts
+
+
+def to_batch(chunk: Chunk, source: str, labels: Labels, generation: bytes) -> Batch:
+    """A chunk as the batch that a source hands to its intake. A line that is too long is marked by the label
+    ``truncated``, its length in bytes.
+    """
+    payload = Payload.lines(chunk.data)
+    count = payload.count
+    span = SourceRange(source, generation, chunk.start, chunk.end, read=count, kept=count, partial=chunk.partial)
+    batch = Batch(source, labels, payload, [span], time.time_ns() // 1000)
+    if chunk.too_long:
+        batch.labels = {**labels, "truncated": chunk.too_long}
+    return batch
+
+
+def cut_off(chunk: Chunk, file: str, generation: bytes) -> list[Loss]:
+    """What of a line that is too long does not go on."""
+    end = chunk.start + chunk.too_long
+    return [Loss(file, generation, chunk.kept, end, "too_long")] if chunk.too_long else []
 
 
 class Framer:
-    """Cuts a stream of bytes into chunks. Holds whole lines until they are taken, and the half line at the end: at
-    most ``max_record`` bytes of it, or the first 64 KiB of a line that is longer than that.
+    """Cuts a stream of bytes into chunks. Holds whole lines until they are taken, and the half line at the end, at
+    most ``max_record`` bytes of it: of a longer line the beginning is what goes on.
 
     The records are the same for any split of the input.
     """
@@ -95,7 +120,7 @@ class Framer:
             parts.append(last.data)
         data = b"".join(parts)
         self.held -= len(data)
-        return Chunk(first.start, last.end, data, last.too_long, last.partial)
+        return Chunk(first.start, last.end, data, last.too_long, last.partial, last.kept)
 
     def finish(self) -> None:
         """The stream has ended: what stands there without a newline is the last line."""
@@ -105,15 +130,14 @@ class Framer:
     def _grow(self, data: bytes) -> None:
         """The half line goes on."""
         self._length += len(data)
-        if self._length > self._max_record:  # of a line that is too long the beginning is enough
-            data = data[: max(0, DEAD_LETTER_RAW - len(self._half))]
-        self._half += data
+        self._half += data[: self._max_record - len(self._half)]
 
     def _end_line(self, *, newline: int) -> None:
         end = self._at + self._length + newline
         data = bytes(self._half)
         if self._length > self._max_record:
-            chunk = Chunk(self._at, end, data[:DEAD_LETTER_RAW], self._length, not newline)
+            size = UTF_8.whole(data) or len(data)
+            chunk = Chunk(self._at, end, data[:size] + b"\n", self._length, not newline, self._at + size)
         else:
             chunk = Chunk(self._at, end, data + b"\n", partial=not newline)
         self._half, self._length = bytearray(), 0

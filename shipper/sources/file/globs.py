@@ -9,12 +9,15 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 _MAGIC: Final = re.compile(r"[*?\[]")
 _DEEP: Final = "**"
+Version = tuple[int, int, int]
+"""Device, inode and time of change."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -26,8 +29,29 @@ class Sighting:
     """The same path, or where it leads if it is a symbolic link."""
     info: os.stat_result
     pattern: str = ""
+    line: str = ""
+    """The path under which it was written, where that is another one: its name says that it was rotated."""
+    away: bool = False
+    """It does not stand under its path any more, but was renamed."""
     left: int = 0
-    """Where it stands no more under its path, but was renamed: when (see ``moves.Moved``)."""
+    """When it was renamed, where that is known (see ``moves.Moved``)."""
+
+    @property
+    def file(self) -> tuple[int, int]:
+        """What stood there: device and inode."""
+        return self.info.st_dev, self.info.st_ino
+
+
+def version(directory: str) -> Version | None:
+    """What changes with every name that comes to a directory or leaves it, and with its rights; None: it is not there.
+
+    Its time of change, not of modification: programs that copy trees set that one back.
+    """
+    try:
+        info = os.stat(directory)
+    except OSError:
+        return None
+    return info.st_dev, info.st_ino, info.st_ctime_ns
 
 
 @dataclass(slots=True)
@@ -35,12 +59,20 @@ class Scan:
     """The globs expanded once."""
 
     files: dict[str, Sighting] = field(default_factory=dict)
-    directories: set[str] = field(default_factory=set)
-    """Where something may appear that the globs mean."""
-    strange: set[str] = field(default_factory=set)
-    """Directories where files of any name matter, because a link leads there."""
+    directories: dict[str, Version | None] = field(default_factory=dict)
+    """Where something may appear that the globs mean, as it was when the look at it began."""
+    strange: dict[str, Version | None] = field(default_factory=dict)
+    """Directories where files of any name matter, because a link leads there; likewise."""
     problems: dict[str, OSError] = field(default_factory=dict)
     """Paths that could not be looked at."""
+    began: float = 0.0
+    ended: float = 0.0
+    """When (monotonic)."""
+
+    def watch(self, directory: str) -> None:
+        """Something may appear in a directory; called before the look at it."""
+        if directory not in self.directories:
+            self.directories[directory] = version(directory)
 
 
 class Globs:
@@ -63,19 +95,36 @@ class Globs:
         """Whether a file of this name, in whatever directory, can change what ``scan`` finds."""
         return self._any_name.match(name) is not None
 
+    def may_match(self, suffix: str) -> bool:
+        """Whether some file whose name ends so can be meant, as far as that is easily told."""
+        if [_DEEP, "*" + suffix] in self._exclude:
+            return False
+        names = {parts[-1] for parts in self.include.values()}
+        return any(name.endswith(suffix) or name[-1] in "*?]" for name in names)
+
     def match(self, path: str) -> str | None:
         """The pattern that means this path; None when no pattern does, or one excludes it."""
-        names = _split(path)
-        if any(_matches(parts, names, dots=True) for parts in self._exclude):
+        if self.excludes(path):
             return None
+        names = _split(path)
         return next((pattern for pattern, parts in self.include.items() if _matches(parts, names, dots=False)), None)
+
+    def excludes(self, path: str) -> bool:
+        """Whether a pattern excludes this path."""
+        return any(_matches(parts, _split(path), dots=True) for parts in self._exclude)
+
+    def without(self, paths: Iterable[str]) -> list[str]:
+        """The patterns that mean none of these paths."""
+        names = [_split(path) for path in paths]
+        return [p for p, parts in self.include.items() if not any(_matches(parts, n, dots=False) for n in names)]
 
     def scan(self) -> Scan:
         """Look at the directories now. Blocks: call it on a worker thread. Never raises for what it finds."""
-        scan = Scan()
+        scan = Scan(began=time.monotonic())
         listings: dict[str, list[os.DirEntry[str]]] = {}
         for pattern, parts in self.include.items():
             self._walk(pattern, parts, scan, listings)
+        scan.ended = time.monotonic()
         return scan
 
     def _walk(self, pattern: str, parts: list[str], scan: Scan, listings: dict[str, list[os.DirEntry[str]]]) -> None:
@@ -96,7 +145,7 @@ class Globs:
         name = parts[-1]
         if not _MAGIC.search(name):
             for top in level:
-                scan.directories.add(top)
+                scan.watch(top)
                 self._found(os.path.join(top, name), None, pattern, scan)
             return
         matches = _part(name)
@@ -112,7 +161,9 @@ class Globs:
         try:
             if os.path.islink(path) if entry is None else entry.is_symlink():
                 where = os.path.realpath(path)
-                scan.strange.add(os.path.dirname(where))
+                directory = os.path.dirname(where)
+                if directory not in scan.strange:
+                    scan.strange[directory] = version(directory)
             info = os.stat(path) if entry is None else entry.stat()
         except (FileNotFoundError, NotADirectoryError):
             return  # it went away just now, or was not there, or the link leads nowhere
@@ -154,8 +205,8 @@ def _literal(top: str, part: str, scan: Scan) -> str | None:
     path = os.path.join(top, part)
     if os.path.isdir(path):
         return path
-    scan.directories.add(top)
-    return None
+    scan.watch(top)
+    return path if os.path.isdir(path) else None  # it may have come between the two
 
 
 def _is_directory(entry: os.DirEntry[str], *, follow: bool = True) -> bool:
@@ -169,7 +220,7 @@ def _list(top: str, scan: Scan, listings: dict[str, list[os.DirEntry[str]]]) -> 
     """A directory's entries in the order of their names, looked up once a scan; the directory is to be watched."""
     entries = listings.get(top)
     if entries is None:
-        scan.directories.add(top)
+        scan.watch(top)
         try:
             with os.scandir(top) as found:
                 entries = sorted(found, key=lambda entry: entry.name)

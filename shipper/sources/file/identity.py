@@ -4,7 +4,8 @@ A *generation* is one life of a file: from its first byte until it is truncated,
 bytes at first sight. A path or an inode number alone says little: paths are given to new files by rotation, inode
 numbers by the filesystem. So a generation is recognised again by three things together:
 
-- its inode number (the device number is a hint that settles ties: it may change over a reboot),
+- its inode number (the device number is a hint that settles ties: it may change over a reboot), with the number that
+  tells its uses apart where the file system keeps one,
 - a hash of its first bytes, up to 1 KiB, as many as there were when they were last looked at,
 - a hash of the last bytes before the position up to which it was read, up to 256.
 
@@ -14,15 +15,17 @@ which shrank and grew past the position again between two looks.
 State of one generation in the spool: key = the generation in hex, value = msgpack of ``Position``.
 """
 
+import fcntl
 import os
 import stat
+import sys
 from _blake2 import blake2b  # not by way of hashlib: that loads OpenSSL, megabytes for an agent
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
-from shipper.errors import SourceError
+from shipper.errors import UNREADABLE, SourceError
 
 PREFIX_SIZE: Final = 1024
 """At most so many first bytes are hashed."""
@@ -31,6 +34,7 @@ TAIL_SIZE: Final = 256
 
 # O_NONBLOCK: a FIFO that took the place of a file between two calls must not block; files do not care.
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_FS_IOC_GETVERSION: Final = 0x80087601
 _KINDS: Final = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a FIFO",
@@ -69,6 +73,21 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
     prefix: bytes
     tail: bytes
     """The hash of the last ``min(TAIL_SIZE, offset)`` bytes before ``offset``."""
+    line: bytes = b""
+    """The path whose order it belongs to; empty: ``path``."""
+    born: int = 0
+    """Its place in that order: what has a smaller number was written earlier. 0: nobody noted it."""
+    packed: Literal["gzip", "zstd", ""] = ""
+    """``gzip`` or ``zstd``: a compressed copy is read, and ``offset`` counts its decompressed bytes."""
+    ahead: dict[str, int] = {}
+    """Container streams of which more was shipped than up to ``offset``: stream to raw offset."""
+    modified: int = 0
+    """When the file was written to last, as of the last look (nanoseconds, as the file system has it). 0: nobody noted
+    it."""
+    version: int = 0
+    """Which file of that inode number it is, where the file system counts them. 0: it does not."""
+    seal: bytes = b""
+    """Of a compressed copy: see ``seal_of``."""
 
 
 encode_position = msgspec.msgpack.Encoder().encode
@@ -83,7 +102,7 @@ def decode_position(key: str, value: bytes) -> tuple[bytes, Position]:
     try:
         generation = bytes.fromhex(key)
         position = _decode(value)
-    except (ValueError, msgspec.MsgspecError) as error:
+    except UNREADABLE as error:
         raise SourceError(f"the file position {key!r} kept in the spool cannot be read: {error}") from error
     return generation, position
 
@@ -118,8 +137,33 @@ def open_regular(path: str) -> tuple[int, os.stat_result]:
     return descriptor, info
 
 
+def version_of(descriptor: int) -> int:
+    """A number that differs between two files that have the same inode number, one after the other; 0 where the file
+    system has none (tmpfs, NFS).
+    """
+    try:
+        return int.from_bytes(fcntl.ioctl(descriptor, _FS_IOC_GETVERSION, bytes(8))[:4], sys.byteorder)
+    except OSError:
+        return 0
+
+
+def seal_of(descriptor: int, size: int) -> bytes:
+    """What a compressed file of ``size`` bytes is known again by: its first and its last bytes (a checksum)."""
+    last = max(0, size - TAIL_SIZE)
+    return digest(b"%d" % size + os.pread(descriptor, TAIL_SIZE, 0) + os.pread(descriptor, size - last, last))
+
+
 def same(descriptor: int, size: int, position: Position) -> bool:
     """Whether the open file is the generation of ``position``. The inode numbers are the caller's business."""
+    if position.packed:
+        return seal_of(descriptor, size) == position.seal
+    if position.version and version_of(descriptor) not in (0, position.version):
+        return False
+    return same_content(descriptor, size, position)
+
+
+def same_content(descriptor: int, size: int, position: Position) -> bool:
+    """Whether the open file begins with what was read of the generation of ``position``: it, or a copy."""
     if size < position.offset or size < position.prefix_size:
         return False
     if digest(os.pread(descriptor, position.prefix_size, 0)) != position.prefix:

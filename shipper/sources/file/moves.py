@@ -28,6 +28,8 @@ class Moves:
         self._places: dict[str, Moved] = {}
         self._halves: dict[int, Moved] = {}
         self._count = 0
+        self.gone: set[str] = set()
+        """The paths that files left which were deleted before a scan has dealt with them."""
 
     def leaves(self, path: str, cookie: int, *, followed: bool) -> None:
         """A file was renamed away from a path; ``followed``: the globs mean that path."""
@@ -43,14 +45,16 @@ class Moves:
 
     def arrives(self, path: str, cookie: int) -> None:
         """A file was renamed to a path, over whatever was there."""
-        self._places.pop(path, None)
+        self.deleted(path)
         moved = self._halves.pop(cookie, None)
         if moved is not None:
             self._places[path] = Moved(moved.origin, moved.left)
 
     def deleted(self, path: str) -> None:
-        """A file was deleted."""
-        self._places.pop(path, None)
+        """A file was deleted, or another one was renamed over it."""
+        moved = self._places.pop(path, None)
+        if moved is not None:
+            self.gone.add(moved.origin)
 
     def waiting(self) -> list[tuple[str, Moved]]:
         """What no scan has dealt with, in the order in which the files left their paths."""

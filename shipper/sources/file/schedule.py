@@ -1,10 +1,12 @@
 """Whose turn it is. No I/O and no clock: times come in as arguments.
 
-A tail is in one of three stages:
+A tail is ``OUT``: nobody follows it, or ``AWAY``: the reader has it (nobody else closes its file or moves it); or it
+is in one of three stages:
 
 - ``READY``: it has bytes to read. Ready tails take turns, so that one hot file does not starve the others.
 - ``RESTING``: it was read a moment ago; until ``due`` more bytes may gather for a larger frame.
-- ``IDLE``: nothing to read; a watch or the next rescan wakes it. ``due`` may be set for something else to be done.
+- ``IDLE``: nothing to read; a watch or the next rescan wakes it. It is due when what it holds back is to be read
+  although nothing more came (``tail.flush_at``), or when it was told to be.
 """
 
 import heapq
@@ -14,10 +16,11 @@ from typing import Final
 
 from shipper.sources.file.tail import Tail
 
-AWAY: Final = 0
+OUT: Final = 0
 READY: Final = 1
 RESTING: Final = 2
 IDLE: Final = 3
+AWAY: Final = 4
 TICK: Final = 0.1
 """Seconds between looks at a tail whose next frame is not due: it may be full before."""
 
@@ -51,11 +54,15 @@ class Schedule:
         self._wait(tail, RESTING, min(tail.paced, now + TICK))
 
     def idle(self, tail: Tail, until: float = math.inf) -> None:
-        """It has nothing to read; it is due at ``until``."""
-        self._wait(tail, IDLE, until)
+        """It has nothing to read; it is due at ``until``, or before that when its half line or open record is."""
+        self._wait(tail, IDLE, min(until, tail.flush_at))
 
     def remove(self, tail: Tail) -> None:
         """It is not followed any more."""
+        tail.stage, tail.due = OUT, math.inf
+
+    def away(self, tail: Tail) -> None:
+        """The reader has it, until one of the other methods says what it does next."""
         tail.stage, tail.due = AWAY, math.inf
 
     def take(self) -> Tail | None:
@@ -63,9 +70,20 @@ class Schedule:
         while self._ready:
             tail = self._ready.popleft()
             if tail.stage == READY:
-                tail.stage = AWAY
+                self.away(tail)
                 return tail
         return None
+
+    def take_all(self, now: float) -> list[Tail]:
+        """The ready tails in their order, then the resting ones whose time has come; ``ready`` puts each back."""
+        rested = [tail for due, _, tail in sorted(self._timers) if tail.stage == RESTING and tail.due == due <= now]
+        for tail in rested:
+            self.ready(tail)
+        return list(iter(self.take, None))
+
+    def peek(self) -> Tail | None:
+        """The tail that ``take`` would give."""
+        return self._ready[0] if self.has_ready else None
 
     def due(self, now: float) -> list[Tail]:
         """The resting and idle tails whose time has come, in order; each is given once, its stage stays."""

@@ -1,15 +1,33 @@
 """The ``file`` source's config; following is the business of ``follow.Follower``."""
 
+import math
 import os
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 import msgspec
 
 from shipper.errors import SourceError
-from shipper.sources.base import Intake, Source
-from shipper.sources.file.discover import Timings
+from shipper.sources.base import Given, Intake, Source
 from shipper.sources.file.follow import Follower
 from shipper.sources.file.globs import Globs
+from shipper.sources.file.limits import Timings
+from shipper.sources.file.multiline import MultilineConfig, PresetName
+from shipper.sources.file.reading import Rules
+from shipper.sources.file.text import UTF_8, Encoding
+from shipper.units import ByteSize, Duration
+
+if TYPE_CHECKING:
+    from shipper.sources.file.join import Joining
+
+_SHORTEST: Final = ByteSize(64)
+_LONGEST: Final = ByteSize(1024 * 1024)
+_NOT_ZERO: Final = {
+    "flush_partial_after": "have half lines wait for their newlines",
+    "ignore_older": "read all files",
+    "close_deleted_after": "hold deleted files until they are read",
+}
+"""Durations that others write 0 for to say never."""
 
 
 class FileSource(Source):
@@ -18,6 +36,7 @@ class FileSource(Source):
     Every record gets the label ``file``: the path under which it was read.
     """
 
+    other_names: ClassVar[Mapping[str, str]] = {"paths": "include", "path": "include"}
     include: list[str]
     """Which files: paths with ``*``, ``?``, ``[...]`` and ``**`` for any number of directories. A relative one
     starts at the working directory of the process, ``~`` is the home directory."""
@@ -26,12 +45,72 @@ class FileSource(Source):
     start_at: Literal["beginning", "end"] = "beginning"
     """Where to begin in files that are there when a pattern is used for the first time. Files that appear later are
     always read from their beginning."""
+    encoding: str = "utf-8"
+    """What the bytes of the files mean: ``utf-8``, ``auto`` (by the byte order mark, else UTF-8), ``utf-16-le``,
+    ``latin-1``, ``gbk``, any other text encoding of Python, or ``binary`` (nothing is looked at but newlines)."""
+    max_line_bytes: ByteSize = ByteSize(1024 * 1024)
+    """The longest line that goes on whole, in bytes of the file. What a frame holds is the upper limit: 1008 KiB, a
+    third of it in encodings of one byte a character, two thirds in UTF-16."""
+    long_lines: Literal["truncate", "split"] = "truncate"
+    """What becomes of a longer one: its beginning goes on, with the label ``truncated``, or all of it in several
+    records."""
+    flush_partial_after: Duration | None = None
+    """After how long half a line that stays as it is goes on as a record, and what follows as another one. Null: it
+    waits for its newline."""
+    watch: Literal["auto", "poll"] = "auto"
+    """How new lines are noticed. ``auto``: by the system's events; in directories of file systems that tell nothing of
+    what other machines write (NFS, SMB, FUSE and others) all files are looked at every second as well. ``poll``: by
+    looking at all files every second, without events."""
+
+    multiline: PresetName | MultilineConfig | None = None
+    """Joins lines to records: a preset for the stack traces of a language, or settings of its own."""
+    container: Literal["cri", "docker", "auto"] | None = None
+    """The lines are those of a container runtime: CRI's, or Docker's ``json-file``; ``auto``: each line shows which.
+    Records get ``message``, ``stream`` and ``timestamp``, and labels from the path."""
+
+    ignore_older: Duration | None = None
+    """Leave files alone that were never seen and that nobody has written to for so long, by the wall clock, until
+    they change; then they are read from their beginning. Files that are known are always gone on with."""
+    close_deleted_after: Duration | None = None
+    """How long a deleted file that is not read to its end is held open, and takes up space. What is unread then is
+    lost, and counted. Without it: until it is read."""
 
     def setup(self) -> None:
         """See ``Source``."""
         if not self.include:
             raise ValueError("include must name at least one pattern, as in [/var/log/app/*.log]")
         Globs(self.include, self.exclude)
+        if not _SHORTEST <= self.max_line_bytes <= _LONGEST:
+            raise ValueError(
+                f"max_line_bytes must be {_SHORTEST} to {_LONGEST}, found {self.max_line_bytes}: what is longer does "
+                "not fit into a frame; long_lines: split ships it in several records"
+            )
+        for name, otherwise in _NOT_ZERO.items():
+            if getattr(self, name) == 0:
+                raise ValueError(f"{name} must be more than 0; leave it out to {otherwise}")
+        encoding = self._rules().encoding
+        if self.container is not None and encoding.text is not UTF_8:
+            raise ValueError(f"container needs encoding utf-8, which runtimes write; found {self.encoding}")
+
+    def _rules(self) -> Rules:
+        wait = math.inf if self.flush_partial_after is None else float(self.flush_partial_after)
+        return Rules(Encoding(self.encoding), int(self.max_line_bytes), self.long_lines, wait, self._joining())
+
+    def _joining(self) -> "Joining | None":
+        if self.multiline is None and self.container is None:
+            return None
+        from shipper.sources.file.join import Joining  # what not every source needs
+
+        multiline = self.multiline
+        multiline = MultilineConfig(preset=multiline) if isinstance(multiline, str) else multiline
+        if multiline is not None:
+            multiline.check()
+        return Joining(self.container, multiline)
+
+    @property
+    def gives(self) -> tuple[Given, ...]:
+        """Lines; those of a container runtime are taken apart."""
+        return ("raw lines",) if self.container is None else ("JSON objects",)
 
     def reads(self, path: str) -> bool:
         """See ``Source``."""
@@ -44,10 +123,11 @@ class FileSource(Source):
     async def follow(self, intake: Intake, timings: Timings, *, once: bool) -> None:
         """``run``, with the times that it waits for by itself."""
         try:
-            globs = Globs(self.include, self.exclude)
+            globs, rules = Globs(self.include, self.exclude), self._rules()
         except ValueError as error:
             raise SourceError(str(error)) from error
-        follower = self._follower = Follower(intake, globs, self.start_at, timings)
+        timings = timings._replace(ignore_older=self.ignore_older, close_deleted_after=self.close_deleted_after)
+        follower = self._follower = Follower(intake, globs, self.start_at, timings, rules, self.watch)
         if once:
             await follower.read_once()
         else:
@@ -58,21 +138,29 @@ class FileSource(Source):
         follower: Follower | None = getattr(self, "_follower", None)
         return [] if follower is None else list(follower.discovery.problems.values())
 
+    def greeting(self) -> str | None:
+        """See ``Source``: with what was unread when the files were found, however fast it is read then."""
+        follower: Follower | None = getattr(self, "_follower", None)
+        return None if follower is None or follower.backlog is None else self._sees(follower, follower.backlog)
+
     def describe(self) -> str:
         """See ``Source``."""
         follower: Follower | None = getattr(self, "_follower", None)
-        patterns = ", ".join(self.include)
-        if follower is None or not follower.scanned:
-            return f"looking for {patterns}"
+        if follower is None or follower.backlog is None:
+            return f"looking for {', '.join(self.include)}"
+        return self._sees(follower, follower.lags.unread)
+
+    def _sees(self, follower: Follower, unread: int) -> str:
         problems = self.problems()
         tails = [tail for tail in follower.catalog.tails if tail.linked or (tail.unread and tail.descriptor >= 0)]
         if tails:
             count = f"{len(tails)} file" + "s" * (len(tails) != 1)
-            text = f"watching {count} ({amount(follower.lags.unread)} unread)"
+            text = f"watching {count} ({amount(unread)} unread)"
         elif problems:
             return "; ".join(problems)
         else:
-            text = f"no file matches {patterns} yet; watching {', '.join(_tops(follower.discovery.watched))}"
+            tops = ", ".join(_tops(follower.discovery.watched))
+            text = f"no file matches {', '.join(self.include)} yet; watching {tops}"
         return "; ".join([text, *problems])
 
 

@@ -1,23 +1,24 @@
-"""The other way to get hints: ``watchfiles``, where inotify cannot be had (its limits are used up, another system).
+"""What is done where inotify cannot be had, or is of no use.
 
-It watches directories and tells of every write, so a hot file costs more than with ``watch.Inotify``, and renames come
-without their other half. Where it cannot work either, looking every second replaces hints.
+On other systems than Linux ``watchfiles`` watches directories and tells of every write, so a hot file costs more than
+with ``watch.Inotify``, and renames come without their other half. Where it cannot work either, where inotify gives no
+queue, and with ``watch: poll``, looking every second replaces hints.
 """
 
 import asyncio
 from collections.abc import Callable, Collection
-from typing import Final
+from typing import Final, Literal
 
 from shipper.log import get_logger
 from shipper.sources.file.globs import Globs
 from shipper.sources.file.tail import Tail
-from shipper.sources.file.watch import CannotWatch, Inotify, Watcher
+from shipper.sources.file.watch import CannotWatch, Inotify, NoInotify, Watcher
 
 log = get_logger("file")
 
+_EVERY_SECOND: Final = "no file events: looking at the files every second instead"
 _GATHER: Final = 10
 """Milliseconds that ``watchfiles`` gathers changes for."""
-_POLL: Final = 1.0
 
 
 class Watchfiles(Watcher):
@@ -34,6 +35,7 @@ class Watchfiles(Watcher):
         watched = {*wanted, *strange}
         if watched == self._watched:
             return False
+        self._judge(watched - self._watched, watched)
         self._watched = watched
         before, self._task = self._task, asyncio.create_task(self._listen(sorted(watched)))
         if before is not None:
@@ -57,7 +59,7 @@ class Watchfiles(Watcher):
     async def _listen(self, directories: list[str]) -> None:
         from watchfiles import Change, awatch
 
-        self.rescan = None
+        self.deaf = False
         try:
             async for changes in awatch(
                 *directories,
@@ -74,19 +76,40 @@ class Watchfiles(Watcher):
                     if change != Change.modified:
                         self.on_tree()
         except (OSError, RuntimeError) as error:  # what its native part raises, by its own account
-            self.rescan = _POLL
-            log.warning("no file events: looking at the files every second instead", why=str(error), every=600.0)
+            self.deaf = True
+            log.warning(_EVERY_SECOND, why=str(error), every=600.0)
 
 
-def best_watcher(on_file: Callable[[Tail], None], on_tree: Callable[[], None], globs: Globs) -> Watcher:
-    """Use inotify where it can be had, else ``watchfiles``; the log says so."""
+class Poll(Watcher):
+    """No hints at all."""
+
+    deaf = True
+
+    def directories(self, wanted: Collection[str], strange: Collection[str]) -> bool:  # noqa: ARG002 - as for the others
+        """See ``Watcher``."""
+        return False
+
+    def arm(self, tail: Tail) -> None:
+        """See ``Watcher``."""
+
+    def disarm(self, tail: Tail) -> None:
+        """See ``Watcher``."""
+
+    def close(self) -> None:
+        """See ``Watcher``."""
+
+
+def best_watcher(
+    way: Literal["auto", "poll"], on_file: Callable[[Tail], None], on_tree: Callable[[], None], globs: Globs
+) -> Watcher:
+    """With ``auto`` inotify, on other systems than Linux ``watchfiles``, else none; the log says so."""
+    if way == "poll":
+        return Poll(on_file, on_tree)
     try:
         return Inotify(on_file, on_tree, globs)
+    except NoInotify as reason:
+        log.info("using watchfiles for file events", why=str(reason))
+        return Watchfiles(on_file, on_tree)
     except CannotWatch as reason:
-        return instead(reason, on_file, on_tree)
-
-
-def instead(reason: CannotWatch, on_file: Callable[[Tail], None], on_tree: Callable[[], None]) -> Watcher:
-    """``watchfiles``, because inotify cannot be had (any more)."""
-    log.warning("using watchfiles for file events", why=str(reason), every=600.0)
-    return Watchfiles(on_file, on_tree)
+        log.warning(_EVERY_SECOND, why=str(reason), every=600.0)
+        return Poll(on_file, on_tree)

@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.batch import DEAD_LETTER_RAW
-from shipper.sources.file.framing import Chunk, Framer, to_batch
+from shipper.batch import Loss
+from shipper.sources.file.framing import Chunk, Framer, cut_off, to_batch
+from shipper.sources.file.text import UTF_8
 
 LINES = st.lists(
     st.one_of(st.binary(max_size=6), st.sampled_from([b"", b"\r", b"\0" * 9, b"\xff\xfe", b"x" * 21, b"y" * 90]))
@@ -25,11 +26,12 @@ def chunks_of(pieces: list[bytes], max_bytes: int, max_record: int) -> list[Chun
 
 def records_of(chunks: list[Chunk]) -> list[tuple[bytes, int]]:
     """Each record's bytes, and its length where it was too long."""
-    return [
-        (record, chunk.too_long)
-        for chunk in chunks
-        for record in ([chunk.data] if chunk.too_long else chunk.data.split(b"\n")[:-1])
-    ]
+    return [(record, chunk.too_long) for chunk in chunks for record in chunk.data.split(b"\n")[:-1]]
+
+
+def beginning(line: bytes, size: int) -> bytes:
+    """Of a line that is too long: whole characters."""
+    return line[: UTF_8.whole(line[:size]) or size]
 
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
@@ -46,7 +48,7 @@ def test_any_split_of_the_input_gives_the_same_records(
     chunks = chunks_of(split(data, cuts), max_bytes, max_record)
     *whole, half = data.split(b"\n")
     whole += [half] if half else []
-    expected = [(line, len(line) if len(line) > max_record else 0) for line in whole]
+    expected = [(beginning(line, max_record), len(line)) if len(line) > max_record else (line, 0) for line in whole]
     assert records_of(chunks) == expected
     assert [chunk.start for chunk in chunks] == [0, *(chunk.end for chunk in chunks)][:-1]
     assert (chunks[-1].end if chunks else 0) == len(data)
@@ -70,25 +72,26 @@ def test_lines_are_kept_verbatim() -> None:
 
 
 def test_a_long_line_is_never_held_whole() -> None:
-    """Of a line that is too long its first 64 KiB are kept, and its length."""
+    """Of a line that is too long so much is kept as fits into a record, and its length."""
     framer = Framer(256 * 1024, 100_000)
     for _ in range(1000):
         framer.feed(b"z" * 10_000)
         assert len(framer._half) <= 100_000
     framer.feed(b"\nnext\n")
     chunk = framer.take()
-    assert chunk == Chunk(0, 10_000_001, b"z" * DEAD_LETTER_RAW, too_long=10_000_000)
+    assert chunk == Chunk(0, 10_000_001, b"z" * 100_000 + b"\n", too_long=10_000_000, kept=100_000)
     assert framer.take() == Chunk(10_000_001, 10_000_006, b"next\n")
 
 
 def test_a_chunk_becomes_a_batch_whose_range_balances() -> None:
-    """Read equals kept for lines; a line too long is read, failed, and a dead letter."""
-    batch = to_batch(Chunk(10, 14, b"a\nb\n"), "app", {"file": "/x"}, b"g" * 16, 100)
+    """Read equals kept; a line that is too long is marked, and what does not go on is a loss."""
+    batch = to_batch(Chunk(10, 14, b"a\nb\n"), "app", {"file": "/x"}, b"g" * 16)
     (span,) = batch.ranges
     assert (span.start, span.end, span.read, span.kept, span.failed, span.partial) == (10, 14, 2, 2, 0, False)
-    batch = to_batch(Chunk(10, 211, b"a" * 50, 200), "app", {"file": "/x"}, b"g" * 16, 100)
-    (span,), (letter,) = batch.ranges, batch.dead_letters
-    assert (span.start, span.end, span.read, span.kept, span.failed) == (10, 211, 1, 0, 1)
-    assert (letter.raw, letter.size, letter.processor, letter.start, letter.index) == (b"a" * 50, 200, "source", 10, 0)
-    assert "200 bytes" in letter.error
-    assert "100 bytes" in letter.error
+    assert batch.labels == {"file": "/x"}
+    chunk = Chunk(10, 211, b"a" * 50 + b"\n", 200, kept=60)
+    batch = to_batch(chunk, "app", {"file": "/x"}, b"g" * 16)
+    (span,) = batch.ranges
+    assert (span.start, span.end, span.read, span.kept, span.failed) == (10, 211, 1, 1, 0)
+    assert batch.labels == {"file": "/x", "truncated": 200}
+    assert cut_off(chunk, "/x", b"g" * 16) == [Loss("/x", b"g" * 16, 60, 210, "too_long")]

@@ -96,3 +96,33 @@ def test_a_hint_for_a_tail_that_is_busy_changes_nothing() -> None:
     assert schedule.next_due == 9.0
     schedule.idle(tail, 9.0)
     assert tail.stage == IDLE
+
+
+def test_an_idle_tail_is_due_when_what_it_holds_back_is_to_be_read() -> None:
+    """Or earlier, when something else is to be done then."""
+    schedule = Schedule()
+    half, lingers = tails("/half", "/lingers")
+    half.flush_at = lingers.flush_at = 5.0
+    schedule.idle(half)
+    schedule.idle(lingers, 3.0)
+    assert schedule.next_due == 3.0
+    assert schedule.due(4.0) == [lingers]
+    assert schedule.due(5.0) == [half]
+
+
+def test_all_that_wait_for_their_turn_can_be_looked_at_and_put_back() -> None:
+    """In their order; those that have rested for long enough come after the ready ones."""
+    schedule = Schedule()
+    first, second, rested, resting, idle = tails("/a", "/b", "/rested", "/resting", "/idle")
+    schedule.ready(first)
+    schedule.rest(rested, 2.0)
+    schedule.rest(resting, 4.0)
+    schedule.idle(idle, 1.0)
+    schedule.ready(second)
+    waiting = schedule.take_all(3.0)
+    assert waiting == [first, second, rested]
+    assert not schedule.has_ready
+    for tail in waiting:
+        schedule.ready(tail)
+    assert [schedule.take() for _ in range(4)] == [*waiting, None]
+    assert schedule.due(5.0) == [idle, resting]

@@ -1,6 +1,7 @@
 """Hints: inotify and its stand-in, on real files."""
 
 import asyncio
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +10,15 @@ import pytest
 from support.intake import MemoryIntake, stopping
 
 from shipper.sources.file import FileSource, discover, watch, watch_fallback
-from shipper.sources.file.discover import Timings
 from shipper.sources.file.globs import Globs
 from shipper.sources.file.identity import open_regular
+from shipper.sources.file.limits import Timings
+from shipper.sources.file.reading import PLAIN
+from shipper.sources.file.schedule import IDLE
 from shipper.sources.file.tail import Tail
-from shipper.sources.file.watch import CannotWatch, Inotify
+from shipper.sources.file.watch import Inotify, NoInotify
 from shipper.sources.file.watch_fallback import Watchfiles, best_watcher
+from shipper.sources.file.worker import Worker
 
 
 class Hints:
@@ -96,6 +100,23 @@ async def test_a_disarmed_file_gives_no_hint(inotify: Inotify, hints: Hints, tai
     inotify.disarm(tail)
     inotify.disarm(tail)
     _append(tail.path)
+    inotify.drain()
+    assert hints.files == []
+    inotify.close()
+
+
+async def test_what_is_written_before_the_watch_is_set_is_seen(hints: Hints, tail: Tail) -> None:
+    """No event tells of it: a file is looked at again once it is watched."""
+
+    class Late(Inotify):
+        def arm(self, tail: Tail) -> None:
+            _append(tail.path)
+            super().arm(tail)
+
+    inotify = Late(hints.on_file, hints.on_tree, Globs(["/nowhere/*.log"]))
+    tail.fix()
+    tail.advance(4, b"one\n")
+    assert Worker(MemoryIntake(), PLAIN).look([tail], inotify) == {tail}
     inotify.drain()
     assert hints.files == []
     inotify.close()
@@ -189,11 +210,11 @@ async def test_renames_to_where_nobody_watches_are_forgotten(inotify: Inotify, t
     inotify.close()
 
 
-async def test_a_lack_of_inotify_leads_to_watchfiles(
+async def test_where_there_is_no_inotify_watchfiles_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Which is said in the log, and does the same work, if slower."""
-    monkeypatch.setattr(watch_fallback, "Inotify", _none_left)
+    monkeypatch.setattr(watch_fallback, "Inotify", _none)
     log = tmp_path / "app.log"
     _append(str(log))
     intake = MemoryIntake()
@@ -209,31 +230,8 @@ async def test_a_lack_of_inotify_leads_to_watchfiles(
     assert capfd.readouterr().err.count("using watchfiles for file events") == 1
 
 
-def _none_left(*_: object) -> Inotify:
-    raise CannotWatch("inotify: Too many open files (see fs.inotify.max_user_instances)")
-
-
-async def test_watches_that_run_out_later_lead_to_watchfiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the middle of the work; nothing is missed."""
-    intake = MemoryIntake()
-    source = FileSource(include=[str(tmp_path / "*.log")])
-    _append(str(tmp_path / "a.log"))
-
-    async def follow() -> None:
-        await source.follow(intake, Timings(rescan=1.0), once=False)
-
-    async with stopping(asyncio.create_task(follow())):
-        await intake.records_are(b"x")
-        assert isinstance(source._follower.discovery.watcher, Inotify)
-        monkeypatch.setattr(watch, "_FILE", 0)  # EINVAL: this file only; the rescan looks at it
-        monkeypatch.setattr(watch, "_LIMITS", (22,))  # as if no watch were left
-        _append(str(tmp_path / "a.log"))
-        await intake.records_are(b"x", b"x")
-        await intake.until(lambda: isinstance(source._follower.discovery.watcher, Watchfiles))
-        _append(str(tmp_path / "b.log"))
-        await intake.records_are(b"x", b"x", b"x")
-        _append(str(tmp_path / "b.log"))
-        await intake.records_are(b"x", b"x", b"x", b"x")
+def _none(*_: object) -> Inotify:
+    raise NoInotify("this system has no inotify")
 
 
 async def test_where_nothing_can_watch_the_files_are_looked_at_every_second(
@@ -245,22 +243,103 @@ async def test_where_nothing_can_watch_the_files_are_looked_at_every_second(
     def broken(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(watch_fallback, "Inotify", _none_left)
+    monkeypatch.setattr(watch_fallback, "Inotify", _none)
     monkeypatch.setattr(watchfiles, "awatch", broken)
-    monkeypatch.setattr(watch_fallback, "_POLL", 0.05)
+    monkeypatch.setattr(watch, "POLL", 0.05)
     monkeypatch.setattr(discover, "_GAP", 0.01)
     intake = MemoryIntake()
     source = FileSource(include=[str(tmp_path / "*.log")])
-    async with stopping(asyncio.create_task(source.follow(intake, Timings(rescan=0.5), once=False))):
+    async with stopping(asyncio.create_task(source.follow(intake, Timings(rescan=3600), once=False))):
         for count in range(1, 4):
             _append(str(tmp_path / "a.log"))
             await intake.records_are(*[b"x"] * count)
     assert "looking at the files every second instead" in capfd.readouterr().err
 
 
+async def test_watch_limits_reached_files_without_a_watch_are_looked_at_every_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until there are watches enough. As the system says it where ``fs.inotify.max_user_watches`` is reached."""
+    add, spent = Inotify._add, True
+
+    def limited(self: Inotify, path: bytes, mask: int) -> int:
+        if spent and mask & watch._MODIFY:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        return add(self, path, mask)
+
+    monkeypatch.setattr(Inotify, "_add", limited)
+    monkeypatch.setattr(watch, "POLL", 0.05)
+    log = tmp_path / "a.log"
+    intake = MemoryIntake()
+    source = FileSource(include=[str(tmp_path / "*.log")])
+    async with stopping(asyncio.create_task(source.follow(intake, Timings(rescan=3600), once=False))):
+        _append(str(log))
+        await intake.records_are(b"x")
+        watcher = source._follower.discovery.watcher
+        assert watcher is not None
+        await intake.until(lambda: watcher.rescan == 0.05)
+        for count in range(2, 4):
+            _append(str(log))
+            await intake.records_are(*[b"x"] * count)
+        spent = False
+        _append(str(log))
+        await intake.until(lambda: watcher.rescan is None)
+        await intake.records_are(*[b"x"] * 4)
+
+
+async def test_watch_poll_needs_no_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines, new files and renamed ones are found by looking alone."""
+    monkeypatch.setattr(watch, "POLL", 0.05)
+    log = tmp_path / "a.log"
+    intake = MemoryIntake()
+    source = FileSource(include=[str(tmp_path / "*.log")], watch="poll")
+    async with stopping(asyncio.create_task(source.follow(intake, Timings(rescan=3600), once=False))):
+        _append(str(log))
+        await intake.records_are(b"x")
+        assert not isinstance(source._follower.discovery.watcher, Inotify)
+        _append(str(log))
+        await intake.records_are(b"x", b"x")
+        log.rename(tmp_path / "a.log.1")
+        _append(str(log))
+        await intake.records_are(b"x", b"x", b"x")
+
+
+async def test_events_lost_lose_no_lines(tmp_path: Path) -> None:
+    """``IN_Q_OVERFLOW``, for real: more events than the system keeps while the loop is held up. What was written
+    meanwhile to files that are watched, to those that are renamed and to new ones is found by looking.
+    """
+    queued = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    logs = [tmp_path / f"{name}.log" for name in "abcd"]
+    for log in logs:
+        _append(str(log))
+    intake = MemoryIntake()
+    source = FileSource(include=[str(tmp_path / "*.log")])
+    async with stopping(asyncio.create_task(source.follow(intake, Timings(rescan=3600), once=False))):
+        await intake.have(4)
+        await intake.until(lambda: all(tail.stage == IDLE for tail in source._follower.catalog.tails))
+        watcher = source._follower.discovery.watcher
+        assert isinstance(watcher, Inotify)
+        watcher.drain()
+        lost: list[int] = []
+        named = watcher._named
+        watcher._named = lambda *event: lost.append(event[1] & watch._Q_OVERFLOW) or named(*event)  # type: ignore[method-assign, func-returns-value]
+        for _ in range(queued // 2 + 10):  # the loop gets no turn
+            (tmp_path / "other").touch()
+            (tmp_path / "other").unlink()
+        late = os.open(logs[1], os.O_WRONLY | os.O_APPEND)
+        logs[1].rename(tmp_path / "b.log.1")
+        os.write(late, b"late\n")
+        os.close(late)
+        for log in [*logs, tmp_path / "new.log"]:
+            _append(str(log))
+        await intake.have(10)
+    assert any(lost)
+    assert sorted(intake.records()) == [b"late", *[b"x"] * 9]
+
+
 async def test_inotify_is_the_first_choice(hints: Hints, tmp_path: Path) -> None:
     """And watchfiles is not even imported."""
-    watcher = best_watcher(hints.on_file, hints.on_tree, Globs([f"{tmp_path}/*"]))
+    watcher = best_watcher("auto", hints.on_file, hints.on_tree, Globs([f"{tmp_path}/*"]))
     assert isinstance(watcher, Inotify)
     watcher.close()
     watcher.close()

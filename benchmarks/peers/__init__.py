@@ -1,0 +1,1 @@
+"""Other programs beside shipper: the same files, the same results, one core each. ``python -m benchmarks.peers``."""

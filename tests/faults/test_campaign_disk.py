@@ -1,0 +1,11 @@
+"""The short form of the rows of ``rows/disk.py``."""
+
+import pytest
+from faults import short
+from faults.row import Row
+from faults.rows.disk import ROWS
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_nothing_is_lost_doubled_or_altered(row: Row) -> None:
+    short.check(row)
