@@ -23,7 +23,7 @@ from benchmarks import kept
 from benchmarks.fleet import VARIANTS, Group, Plan, drafts
 from benchmarks.latency import percentile
 from benchmarks.processes import Child, Cores, need_room
-from benchmarks.report import Bar, Row
+from benchmarks.report import Bar, Row, per
 from benchmarks.rig import Rig, wait_until
 from benchmarks.verify import Verdict
 from shipper.spool.frame import Frame
@@ -94,18 +94,18 @@ def measure(
     rows = []
     for agents in counts:
         busy = run([Group("busy", agents, BUSY_LINES, in_flight=4)], seconds)
-        rate, what = busy.check.received / busy.cpu, f"fan-in, busy agents of 256 KiB: {agents:,}"
+        rate, what = per(busy.check.received, busy.cpu), f"fan-in, busy agents of 256 KiB: {agents:,}"
         rows.append(Row("12", what, rate, "records per CPU s", Bar(500_000), None, busy.check, busy.details(agents)))
     hundreds = [Group("100 lines a second", scale // 10, 10, every=0.1)]
     steady = run(hundreds, seconds)
     what = f"fan-in, {scale // 10:,} agents at 100 lines a second"
-    rate, beside = steady.check.received / steady.cpu, steady.details(scale // 10)
+    rate, beside = per(steady.check.received, steady.cpu), steady.details(scale // 10)
     rows.append(Row("12", what, rate, "records per CPU s", None, None, steady.check, beside))
     quiet, loud = Group("quiet", scale - scale // 100, 1, every=1.0), Group("loud", scale // 100, 100, every=0.1)
     rows += _mix(run([quiet, loud], mixed), scale)
     most = run([Group("small", scale // 10, 1, in_flight=16)], seconds)
     what, rate = "fan-in, frames of one line, one a message", most.frames / most.wall
-    beside = most.details(scale // 10) | {"messages per CPU s": most.frames / most.cpu}
+    beside = most.details(scale // 10) | {"messages per CPU s": per(most.frames, most.cpu)}
     return [*rows, Row("12", what, rate, "messages a second", None, None, most.check, beside)]
 
 

@@ -34,7 +34,7 @@ from benchmarks.peers.fluentbit import FluentBit
 from benchmarks.peers.peer import Missing
 from benchmarks.processes import BenchError, Child, Cores, Usage
 from benchmarks.profile import sample
-from benchmarks.report import Bar, Row
+from benchmarks.report import Bar, Row, per
 from benchmarks.rig import Rig, wait_until
 from benchmarks.verify import Content, Verdict
 
@@ -141,7 +141,7 @@ def _row(what: str, corpus: Corpus, runs: list[Run], idle: float) -> Row:
         "MB per CPU s": corpus.size / _MB / cpu,
         "CPU s": cpu,
         "of it start and stop": idle,
-        "busy records per CPU s": corpus.lines / (cpu - idle),
+        "busy records per CPU s": per(corpus.lines, cpu - idle),
         "wall s": run.agent.wall,
         "peak RSS MiB": run.agent.peak_rss / _MIB,
         "runs": len(runs),

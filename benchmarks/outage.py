@@ -14,7 +14,7 @@ from benchmarks.idle import lines_of
 from benchmarks.lines import Corpus
 from benchmarks.paced import start_writer
 from benchmarks.processes import BenchError, Cores, need_room
-from benchmarks.report import Bar, Row
+from benchmarks.report import Bar, Row, per
 from benchmarks.rig import Rig, answering, settled, wait_until
 from benchmarks.verify import Verdict
 from benchmarks.watch import Sample, watch
@@ -76,7 +76,7 @@ def _rows(
 ) -> list[Row]:
     warm = [one for one in down if one.at >= gone + _SHARE * (down[-1].at - gone)]
     grown = max(one.rss for one in warm) - warm[0].rss
-    live = (warm[-1].backlog - warm[0].backlog) / (warm[-1].at - warm[0].at)
+    live = per(warm[-1].backlog - warm[0].backlog, warm[-1].at - warm[0].at)
     took = drain[-1].at - drain[0].at
     shrunk = (drain[0].backlog - drain[-1].backlog) / took
     memory: dict[str, float | str] = {
@@ -95,5 +95,5 @@ def _rows(
     }
     return [
         Row("13", f"{what}: RSS grows by", grown / _MIB, "MiB", Bar(_FLAT, at_least=False), None, check, memory),
-        Row("13", f"{what}: drain", shrunk / live, "times live", Bar(5), None, check, moved),
+        Row("13", f"{what}: drain", per(shrunk, live), "times live", Bar(5), None, check, moved),
     ]

@@ -1,6 +1,7 @@
 """What was measured, as a Markdown table and as JSON."""
 
 import json
+import math
 import os
 import platform
 import shlex
@@ -50,16 +51,29 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """``met``, ``missed``, ``WRONG`` (records were lost, doubled, altered or out of order) or nothing."""
+        """``met``, ``missed``, ``WRONG`` (records were lost, doubled, altered or out of order), or nothing: there is no
+        bar, or no figure.
+        """
         if self.check is not None and not self.check.clean:
             return "WRONG"
-        if self.bar is None:
+        if self.bar is None or math.isnan(self.value):
             return ""
         return "met" if self.bar.met(self.value) else "missed"
 
 
+def per(amount: float, measured: float) -> float:
+    """An amount by what was measured for it: seconds, bytes, records.
+
+    Not a number where nothing was measured, which is no figure: a run of moments on a busy machine takes less CPU time
+    than a tick of the clock that counts it, or no more than the empty run that is taken off.
+    """
+    return amount / measured if measured > 0 else math.nan
+
+
 def number(value: float) -> str:
     """A figure with three digits that mean something, thousands apart."""
+    if math.isnan(value):
+        return "not measured"
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
@@ -110,10 +124,17 @@ def write(folder: Path, name: str, about: dict[str, Any], rows: Sequence[Row]) -
     where = "\n".join(f"- {key}: {value}" for key, value in about.items())
     markdown = folder / f"{name}.md"
     markdown.write_text(f"# Bench\n\n{where}\n\n{table(rows)}")
-    listed = [{**asdict(row), "verdict": row.verdict} for row in rows]
+    listed = [as_json({**asdict(row), "verdict": row.verdict}) for row in rows]
     whole = json.dumps({"about": about, "rows": listed}, indent=2, ensure_ascii=False)
     (folder / f"{name}.json").write_text(whole + "\n")
     return markdown
+
+
+def as_json(value: Any) -> Any:
+    """What was not measured is null: JSON knows no such number."""
+    if isinstance(value, dict):
+        return {name: as_json(each) for name, each in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _git(*arguments: str) -> str:

@@ -24,7 +24,7 @@ from benchmarks import verify
 from benchmarks.idle import FILES, idle_share, lines_of
 from benchmarks.lines import Corpus
 from benchmarks.processes import BenchError, Child, Cores, Usage
-from benchmarks.report import Row
+from benchmarks.report import Row, per
 from benchmarks.rig import Rig, wait_until
 from benchmarks.verify import Content, Expect, Verdict
 
@@ -125,10 +125,10 @@ def _row(job: _Job, lines: int, binary: str, folder: Path, cores: Cores) -> Row:
     rate = corpus.lines / used.cpu
     details: dict[str, float | str] = {
         "lines": corpus.lines,
-        "rsyslog": done / peer.cpu,
-        "times rsyslog": rate * peer.cpu / done,
+        "rsyslog": per(done, peer.cpu),
+        "times rsyslog": per(rate * peer.cpu, done),
         "records a second": corpus.lines / used.wall,
-        "rsyslog's": done / wall,
+        "rsyslog's": per(done, wall),
         "peak RSS MiB": used.peak_rss / _MIB,
         "rsyslog's peak": peer.peak_rss / _MIB,
         "rsyslog lost / doubled / altered": f"{verdict} of {verdict.expected:,}",
@@ -158,9 +158,12 @@ def _start(rules: str, path: Path, binary: str, rig: Rig) -> Child:
 
 
 def _written(output: Path, daemon: Child, timeout: float) -> float:
-    """Wait until nothing more is written; the seconds from the start to the last byte."""
+    """Wait until nothing more is written; the seconds from the start to the last byte.
+
+    The quiet counts from the first byte on: on a busy machine starting takes as long.
+    """
     size, last = 0, daemon.started
-    while (now := time.monotonic()) < min(last + _QUIET, daemon.started + timeout):
+    while (now := time.monotonic()) < daemon.started + timeout and (not size or now < last + _QUIET):
         found = output.stat().st_size if output.exists() else 0
         if found != size:
             size, last = found, now

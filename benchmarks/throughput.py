@@ -17,7 +17,7 @@ from typing import Any, Final
 from benchmarks import verify
 from benchmarks.lines import Corpus, Kind
 from benchmarks.processes import BenchError, Child, Cores, Usage
-from benchmarks.report import Bar, Row
+from benchmarks.report import Bar, Row, per
 from benchmarks.rig import Rig
 from benchmarks.verify import Content, Expect, Verdict
 
@@ -158,13 +158,13 @@ def measure(workload: Workload, folder: Path, cores: Cores, runs: int) -> list[R
         )
         details |= {
             "MB per CPU s": corpus.size / _MB / cpu,
-            "zstd -1 MB per CPU s": corpus.size / _MB / zstd,
-            "busy %": 100 * zstd / busy,
+            "zstd -1 MB per CPU s": per(corpus.size / _MB, zstd),
+            "busy %": per(100 * zstd, busy),
             "% of zstd -1 --single-thread": 100 * single / cpu,
         }
         return [Row("1", "raw lines, of `zstd -1` alone", 100 * zstd / cpu, "%", Bar(60), None, run.check, details)]
     amount, unit = (corpus.size / _MB, "MB") if workload.bytes else (corpus.lines, "records")
-    details[f"busy {unit} per CPU s"] = amount / busy
+    details[f"busy {unit} per CPU s"] = per(amount, busy)
     bar = Bar(workload.bar)
     return [Row(workload.number, workload.title, amount / cpu, f"{unit} per CPU s", bar, None, run.check, details)]
 

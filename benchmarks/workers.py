@@ -20,7 +20,7 @@ from typing import Final
 from benchmarks import kept
 from benchmarks.lines import Corpus
 from benchmarks.processes import BenchError, Child, Cores
-from benchmarks.report import Bar, Row
+from benchmarks.report import Bar, Row, per
 from benchmarks.rig import Rig, answering
 from benchmarks.throughput import Workload
 from benchmarks.verify import Verdict
@@ -81,7 +81,7 @@ def measure(workload: Workload, pairs: int, folder: Path, cores: Cores) -> list[
         "CPU us a record, in process": one,
         "agent with workers": agent,
         "workers": workers,
-        "ratio that the CPU time allows": _WORKERS * one / (agent + workers),
+        "ratio that the CPU time allows": allowed(one, agent, workers),
         "RSS MiB, in process": max(run.rss for run in alone) / _MIB,
         "with workers, of all": max(run.rss for run in beside) / _MIB,
         "ratio of each pair": " ".join(f"{ratio:.2f}" for ratio in ratios),
@@ -89,6 +89,13 @@ def measure(workload: Workload, pairs: int, folder: Path, cores: Cores) -> list[
     what = f"{workload.title}: {_WORKERS} workers against none, per wall second"
     check = _compared([*alone, *beside])
     return [Row("W", what, statistics.median(ratios), "times as fast", Bar(1.7), None, check, details)]
+
+
+def allowed(alone: float, agent: float, workers: float) -> float:
+    """How many times as fast the agent and its workers can be on as many cores as there are workers, given the CPU time
+    of a record of the agent alone, of the agent with workers, and of these. No figure where the clocks saw none.
+    """
+    return per(_WORKERS * alone, agent + workers)
 
 
 def _run(workload: Workload, corpus: Corpus, workers: int, folder: Path, cores: Cores) -> _Run:

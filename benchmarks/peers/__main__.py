@@ -109,7 +109,7 @@ def _line(number: str, title: str, program: str, lines: int, runs: list[Run], id
         program=program,
         lines=lines,
         rate=lines / cpu,
-        busy=(lines - _FEW) / (cpu - idle),
+        busy=report.per(lines - _FEW, cpu - idle),
         idle=idle,
         peak_rss=max(run.peak_rss for run in runs),
         cpu=[round(run.cpu, 2) for run in runs],

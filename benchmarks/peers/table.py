@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.peers.peer import Peer
-from benchmarks.report import number
+from benchmarks.report import as_json, number, per
 from benchmarks.verify import Verdict
 
 OURS: Final = "shipper"
@@ -79,7 +79,12 @@ def write(
         "times as many records shipper takes in a CPU second, from file to file.\n\n"
         f"## What the figures do not show\n{said}\n{absent}"
     )
-    whole = {"about": about, "promises": promises, "missing": missing, "lines": [asdict(line) for line in lines]}
+    whole = {
+        "about": about,
+        "promises": promises,
+        "missing": missing,
+        "lines": [as_json(asdict(line)) for line in lines],
+    }
     (folder / f"{name}.json").write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
     return markdown
 
@@ -97,9 +102,9 @@ def _one(lines: list[Line]) -> str:
             line.program + (" (file to file)" if line is ours else ""),
             f"{line.lines:,}",
             f"**{number(line.rate)}**",
-            number(ours.rate / line.rate),
+            number(per(ours.rate, line.rate)),
             number(line.busy),
-            number(ours.busy / line.busy),
+            number(per(ours.busy, line.busy)),
             number(line.idle),
             number(line.peak_rss / _MIB),
             f"{line.check} of {line.check.expected:,}",

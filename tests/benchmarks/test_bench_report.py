@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from benchmarks.latency import percentile
-from benchmarks.report import Bar, Row, table, write
+from benchmarks.report import Bar, Row, per, table, write
 from benchmarks.verify import Verdict
 
 CLEAN = Verdict(expected=10, received=10)
@@ -41,3 +41,20 @@ def test_percentiles_are_values_that_were_measured() -> None:
     values = [float(n) for n in range(100, 0, -1)]
     assert [percentile(values, share) for share in (0, 50, 99, 100)] == [1.0, 51.0, 100.0, 100.0]
     assert percentile([3.0], 99) == 3.0
+
+
+def test_what_was_measured_in_no_time_is_no_figure_and_says_so(tmp_path: Path) -> None:
+    assert per(6.0, 2.0) == 3.0
+    figures = {"busy": per(6000, 0.0), "less than the empty run": per(6000, -0.01)}
+    row = Row("12", "a moment", per(6000, 0.0), "records per CPU s", Bar(1), None, CLEAN, {**figures})
+    assert row.verdict == ""
+    cells = table([row]).splitlines()[2]
+    assert "| **not measured** records per CPU s |" in cells
+    assert cells.endswith("| busy not measured, less than the empty run not measured |")
+    written = json.loads(write(tmp_path, "run", {}, [row]).with_suffix(".json").read_text(), parse_constant=fail)
+    assert written["rows"][0]["value"] is None
+    assert written["rows"][0]["details"] == {"busy": None, "less than the empty run": None}
+
+
+def fail(constant: str) -> None:
+    raise AssertionError(f"{constant} is not JSON")

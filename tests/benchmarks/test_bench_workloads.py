@@ -1,5 +1,6 @@
 """Each workload of several processes in a form of seconds: it runs, it checks, what it finds is clean. No figures."""
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,6 +65,13 @@ def test_many_files_hold_the_bytes_of_one(tmp_path: Path, cores: Cores) -> None:
 
 def test_workers_leave_in_the_spool_what_one_process_leaves(tmp_path: Path, cores: Cores) -> None:
     assert_clean(workers.measure(throughput.changed(6000), 1, tmp_path, cores), {"W"})
+
+
+def test_how_fast_workers_may_be_is_no_figure_where_the_clocks_saw_no_cpu_time() -> None:
+    """Of a few records between two looks, on a machine that counts CPU time in ticks of 10 ms."""
+    assert workers.allowed(alone=6.0, agent=2.0, workers=4.0) == 2.0
+    assert math.isnan(workers.allowed(alone=0.0, agent=0.0, workers=0.0))
+    assert math.isnan(workers.allowed(alone=6.0, agent=0.0, workers=0.0))
 
 
 def test_rsyslog_is_measured_where_it_is_and_else_said_to_be_missing(tmp_path: Path, cores: Cores) -> None:
