@@ -35,7 +35,7 @@ _AFTER: Final = 5.0
 _SLOWEST: Final = 25_000_000
 """Bytes a second: so slow a drain is still waited for, and has a live log beside it."""
 _FILL: Final = 900.0
-_FIRST: Final = 30.0
+_FIRST: Final = 120.0
 _END: Final = 60.0
 _POLL: Final = 0.005
 _KILLED: Final = 0.1

@@ -19,7 +19,7 @@ FILES: Final = (1, 100, 1000)
 _LINES: Final = 20
 _QUIET: Final = 3.0
 """Seconds between the last line's arrival and the window."""
-_ARRIVAL: Final = 60.0
+_ARRIVAL: Final = 180.0
 _MIB: Final = 1024 * 1024
 _GOAL: Final = 1000
 """Files for which the bars are meant."""

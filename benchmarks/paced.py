@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.processes import Child
+from benchmarks.processes import BenchError, Child
+from benchmarks.rig import settled, wait_until
 
 _STEP = 0.01
 
@@ -33,8 +34,16 @@ def pace(lines: Iterable[bytes], rate: float, step: float, write: Callable[[byte
 
 
 def start_writer(source: Path, target: Path, rate: float, core: int, log: Path) -> Child:
-    """A process that does it; SIGTERM ends it behind a whole line. It notes when it began on the monotonic clock."""
-    return Child([sys.executable, "-m", "benchmarks.paced", str(source), str(target), str(rate)], core, log)
+    """A process that does it, from now on; SIGTERM ends it behind a whole line. It notes when it began on the monotonic
+    clock.
+    """
+    writer = Child([sys.executable, "-m", "benchmarks.paced", str(source), str(target), str(rate)], core, log)
+    try:
+        wait_until(settled(log), writer, "began")  # a process of Python takes seconds to start on a busy machine
+    except BenchError:
+        writer.kill()
+        raise
+    return writer
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from benchmarks.processes import BenchError, Child
 from benchmarks.rig import fetch_status
 
 _EVERY: Final = 0.2
-_UNANSWERED: Final = 15.0
+_UNANSWERED: Final = 60.0
 
 
 @dataclass(frozen=True)
