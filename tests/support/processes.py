@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,17 +10,15 @@ from pathlib import Path
 from typing import ClassVar
 
 import orjson
+from support.ports import lasting_port
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port on loopback that nobody listens on, until the test does."""
+    return lasting_port()
 
 
-def wait_for(condition: Callable[[], bool], what: str | Callable[[], str], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], what: str | Callable[[], str], seconds: float = 120) -> None:
     """Wait until a condition holds; fail with what was waited for (as it stands when the time is up)."""
     deadline = time.monotonic() + seconds
     while not condition():
