@@ -19,7 +19,7 @@ from shipper.spool.frame import Frame, FrameDraft, FrameMeta, decode, draft
 from shipper.spool.spool import Spool
 
 STREAM: Final = bytes(range(16))
-DEADLINE: Final = 20.0
+DEADLINE: Final = 60.0
 READ_AT: Final = 1_700_000_000_000_000
 
 

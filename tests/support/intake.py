@@ -14,7 +14,7 @@ from shipper.sources.base import Receipt, Source
 from shipper.spool.body import Mark
 from shipper.spool.frame import Frame
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 """Seconds after which a condition is given up; reached only when something is broken."""
 
 

@@ -23,7 +23,7 @@ _OPERATIONS: Final[dict[Operation, int]] = {
     "idempotent_write": 12,
 }
 _PREFIXED, _ALLOW = 4, 3
-_PATIENCE: Final = 30.0
+_PATIENCE: Final = 60.0
 """Seconds."""
 
 

@@ -24,7 +24,7 @@ from shipper.wire.channel import CHANNEL_OPTIONS, METHOD, aio
 
 STREAM: Final = bytes(range(16))
 INCARNATION: Final = b"i" * 16
-DEADLINE: Final = 20.0
+DEADLINE: Final = 60.0
 """Seconds after which a condition that does not come true fails a test."""
 
 
