@@ -10,7 +10,7 @@ from abc import abstractmethod
 from typing import ClassVar
 
 import pytest
-from support.intake import MemoryIntake, raw_records, running
+from support.intake import DEADLINE, MemoryIntake, raw_records, running
 
 from shipper.errors import SpoolFailed
 from shipper.sources.base import Source
@@ -118,7 +118,7 @@ class SourceSuite:
             task = asyncio.create_task(rig.source().run(intake, once=False))
             await asyncio.sleep(0.02)
             task.cancel()
-            done, _ = await asyncio.wait({task}, timeout=20)
+            done, _ = await asyncio.wait({task}, timeout=DEADLINE)
             assert done
             assert task.cancelled()
         await rig.close()
@@ -131,7 +131,7 @@ class ReadingSuite(SourceSuite):
         """The engine decides by its class what to do."""
         await rig.write(*numbered(0, 10))
         with pytest.raises(SpoolFailed):
-            await asyncio.wait_for(rig.source().run(MemoryIntake(fail_at=0), once=False), 20)
+            await asyncio.wait_for(rig.source().run(MemoryIntake(fail_at=0), once=False), DEADLINE)
         await rig.close()
 
     async def test_once_reads_what_is_there_and_returns(self, rig: Rig) -> None:
@@ -139,7 +139,7 @@ class ReadingSuite(SourceSuite):
         intake = MemoryIntake()
         await rig.write(*numbered(0, 300))
         await rig.end()
-        await asyncio.wait_for(rig.source().run(intake, once=True), 20)
+        await asyncio.wait_for(rig.source().run(intake, once=True), DEADLINE)
         await rig.close()
         assert intake.records() == numbered(0, 300)
 
@@ -168,7 +168,7 @@ class ResumingSuite(ReadingSuite):
         for fail_at in range(1, 6):
             intake.fail_at = fail_at
             with pytest.raises(SpoolFailed):
-                await asyncio.wait_for(rig.source().run(intake, once=False), 20)
+                await asyncio.wait_for(rig.source().run(intake, once=False), DEADLINE)
             intake = intake.restarted()
         async with running(rig.source(), intake):
             await intake.have(400)

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from support.delivering import Outpost, frame_draft, lines, until
+from support.delivering import DEADLINE, Outpost, frame_draft, lines, until
 
 from shipper.errors import StreamDisowned
 from shipper.sinks.base import Backoff, Frame, Outlet
@@ -38,7 +38,7 @@ async def test_the_spool_takes_a_new_stream_id_and_goes_on_at_once(
         old, incarnation = spool.stream, spool.incarnation
         sink, asked = sink_that_knows_other_histories(1)
         async with outpost.delivering(sink) as delivery:
-            await asyncio.wait_for(delivery.wait_caught_up(), 10)
+            await asyncio.wait_for(delivery.wait_caught_up(), DEADLINE)
         assert asked == [old, spool.stream]
         assert spool.stream != old
         assert spool.incarnation != incarnation
@@ -67,12 +67,12 @@ async def test_a_sink_that_was_happy_goes_on_under_the_new_id_at_its_own_cursor(
         await outpost.append(frame_draft(lines("one")))
         sink, asked = sink_that_knows_other_histories(0)
         async with outpost.delivering(sink) as delivery:
-            await asyncio.wait_for(delivery.wait_caught_up(), 10)
+            await asyncio.wait_for(delivery.wait_caught_up(), DEADLINE)
             old = spool.stream
             await spool.take_new_stream("another sink's collector disowned it")
             await until(lambda: len(asked) == 2)
             await outpost.append(frame_draft(lines("two")))
-            await asyncio.wait_for(delivery.wait_caught_up(), 10)
+            await asyncio.wait_for(delivery.wait_caught_up(), DEADLINE)
         assert asked == [old, spool.stream]
         assert [(item.seq, item.body.stream) for item in sink.given if isinstance(item.body, Frame)] == [
             (1, old),

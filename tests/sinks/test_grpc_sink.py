@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+from support.ports import lasting_port
 from support.proxy import Proxy
 from support.wire import (
     DEADLINE,
@@ -188,10 +189,10 @@ async def test_the_deadline_frees_a_send_that_waits_in_a_stalled_write() -> None
 async def test_heartbeats_keep_an_idle_connection_past_the_deadline() -> None:
     intake, outlet = MemoryIntake(), MemoryOutlet()
     async with collector(intake, ack_interval=0.1) as source:
-        sink = grpc_sink(source.port, ack_deadline=1.0)
+        sink = grpc_sink(source.port, ack_deadline=2.0)
         await sink.connect(outlet)
         broken = asyncio.ensure_future(sink.broken())
-        await until(lambda: len(outlet.acks) >= 20, "twenty heartbeats")
+        await until(lambda: len(outlet.acks) >= 30, "thirty heartbeats")
         assert set(outlet.acks) == {1}
         assert not broken.done()
         broken.cancel()
@@ -369,7 +370,7 @@ async def test_the_collectors_own_judgement_reaches_the_sink_as_a_final_error() 
 async def test_the_first_address_that_answers_is_used() -> None:
     intake, outlet = MemoryIntake(), MemoryOutlet()
     async with collector(intake) as source:
-        sink = grpc_sink(unused_port(), source.port)
+        sink = grpc_sink(lasting_port(), source.port)
         assert sink.describe() == ", ".join(sink.addresses)
         await sink.connect(outlet)
         assert sink.describe() == f"127.0.0.1:{source.port}"
@@ -377,14 +378,14 @@ async def test_the_first_address_that_answers_is_used() -> None:
 
 
 async def test_every_address_is_named_when_none_answers() -> None:
-    sink = grpc_sink(unused_port(), unused_port())
+    sink = grpc_sink(lasting_port(), lasting_port())
     with pytest.raises(SinkUnavailable) as caught:
         await sink.connect(MemoryOutlet())
     assert str(caught.value) == "; ".join(f"{address}: UNAVAILABLE: Connection refused" for address in sink.addresses)
 
 
 async def test_an_attempt_that_failed_knocks_no_more_on_a_collector_that_is_there_again() -> None:
-    port = unused_port()
+    port = lasting_port()
     knocks = 0
 
     def knock(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -425,7 +426,7 @@ async def test_what_is_no_grpc_server_is_unavailable() -> None:
 
 
 async def test_sending_without_a_connection_is_an_error_not_a_wait() -> None:
-    sink = grpc_sink(unused_port())
+    sink = grpc_sink(lasting_port())
     with pytest.raises(SinkUnavailable):
         await sink.send(items(1, 1))
     with pytest.raises(SinkUnavailable):
@@ -586,14 +587,6 @@ def response(**message: Any) -> bytes:
 def ack(number: int, window: int = 1 << 23) -> pb.Ack:
     """An Ack."""
     return pb.Ack(next=number, window_bytes=window)
-
-
-def unused_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

@@ -55,7 +55,7 @@ async def test_the_half_line_is_shipped_at_the_end(pipe: tuple[int, int]) -> Non
     intake = MemoryIntake()
     os.write(pipe[1], b"one\nhal")
     os.close(pipe[1])
-    await asyncio.wait_for(StreamReader(pipe[0], intake).run(), 20)
+    await asyncio.wait_for(StreamReader(pipe[0], intake).run(), 60)
     assert intake.records() == [b"one", b"hal"]
     assert intake.ranges()[-1].partial
 
@@ -64,7 +64,7 @@ async def test_an_empty_input_is_no_batch(pipe: tuple[int, int]) -> None:
     """There is nothing to say."""
     intake = MemoryIntake()
     os.close(pipe[1])
-    await asyncio.wait_for(StreamReader(pipe[0], intake).run(), 20)
+    await asyncio.wait_for(StreamReader(pipe[0], intake).run(), 60)
     assert intake.batches == []
 
 
@@ -74,7 +74,7 @@ async def test_a_redirected_file_is_read_to_its_end(tmp_path: Path) -> None:
     path.write_bytes(b"".join(b"line %d\n" % n for n in range(50_000)))
     descriptor = os.open(path, os.O_RDONLY)
     intake = MemoryIntake()
-    await asyncio.wait_for(StreamReader(descriptor, intake).run(), 20)
+    await asyncio.wait_for(StreamReader(descriptor, intake).run(), 60)
     os.close(descriptor)
     assert intake.records() == [b"line %d" % n for n in range(50_000)]
     assert len(intake.batches) <= 4

@@ -14,13 +14,14 @@ _INITIAL_WINDOW: Final = 4
 _HEADERS_END: Final = 4
 _ACK: Final = 1
 _PIECE: Final = 16 * 1024
+_PATIENCE: Final = 30.0
 
 
 class HalfSender:
     """One connection with one call."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE)
         self._windows = {0: 65535, 1: 65535}
         """What the collector lets come on the connection, and on the call."""
         self._socket.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, b""))
@@ -64,7 +65,7 @@ class HalfSender:
     def receive(self) -> None:
         """Take one frame.
 
-        :raises OSError: the collector closed the connection, or says nothing for ten seconds.
+        :raises OSError: the collector closed the connection, or says nothing for half a minute.
         """
         head = self._exactly(9)
         size, kind, flags = int.from_bytes(head[:3], "big"), head[3], head[4]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from support.intake import MemoryIntake, stopping
+from support.intake import DEADLINE, MemoryIntake, stopping
 from support.journal import Journal
 
 from shipper.sources.journald import JournaldSource
@@ -21,7 +21,7 @@ def journald_source(journal: Journal, **options: Any) -> JournaldSource:
 async def read(made: JournaldSource, intake: MemoryIntake | None = None) -> MemoryIntake:
     """Everything that is there."""
     intake = intake or MemoryIntake()
-    await asyncio.wait_for(made.run(intake, once=True), 20)
+    await asyncio.wait_for(made.run(intake, once=True), DEADLINE)
     return intake
 
 

@@ -60,7 +60,6 @@ class Pair:
         wait_for(
             lambda: self.out.exists() and self.out.read_bytes().count(b"\n") >= self.written - len(lost),
             "all lines",
-            30,
         )
 
     def check(self, *nodes: Node, lost: Collection[int] = ()) -> None:

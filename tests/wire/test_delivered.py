@@ -8,6 +8,7 @@ from collections import defaultdict
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.ports import lasting_port
 from support.proxy import Proxy
 from support.wire import (
     INCARNATION,
@@ -231,7 +232,7 @@ async def _deliver_under(dice: random.Random) -> None:
 
     tasks.append(asyncio.create_task(sinks()))
     try:
-        async with Proxy(0) as proxy:
+        async with Proxy(lasting_port()) as proxy:  # each collector takes over the port of the one before
             while outlet.cursor < 61:
                 listen = f"127.0.0.1:{proxy.target}"
                 async with collector(intake, listen, config=DELIVERED, stop_grace=0.01) as source:

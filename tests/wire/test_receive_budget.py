@@ -4,6 +4,7 @@ import asyncio
 
 from hypothesis import given
 from hypothesis import strategies as st
+from support.wire import DEADLINE
 
 from shipper.wire.budget import LARGEST, SMALLEST, ReceiveBudget, Share
 
@@ -24,7 +25,7 @@ async def test_a_connection_that_holds_nothing_may_read_one_message_whoever_uses
     budget = ReceiveBudget(100)
     greedy, quiet = Share(budget), Share(budget)
     greedy.use(1000)
-    await asyncio.wait_for(quiet.room(), 1)
+    await asyncio.wait_for(quiet.room(), DEADLINE)
     quiet.use(10)
     waiting = asyncio.ensure_future(quiet.room())
     await asyncio.sleep(0)

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.proxy import Proxy
-from support.wire import MemoryIntake, MemoryOutlet, collector, deliver, frame, grpc_sink, until
+from support.wire import DEADLINE, MemoryIntake, MemoryOutlet, collector, deliver, frame, grpc_sink, until
 
 from shipper.sinks.base import Gap, Item
 
@@ -40,7 +40,7 @@ async def _deliver_under(faults: list[tuple[str, int]], gaps: set[int], budget: 
         await proxy.open_door()
         intake.hold = False
         intake.sync()
-        await asyncio.wait_for(delivering, 20)
+        await asyncio.wait_for(delivering, DEADLINE)
     assert intake.numbers() == list(range(1, 61))
     assert outlet.cursor == 61
 
@@ -91,5 +91,5 @@ async def test_a_collector_that_is_killed_with_frames_queued_gets_them_again() -
         intake.hold = False
         async with collector(intake) as source:
             proxy.target = source.port
-            await asyncio.wait_for(delivering, 20)
+            await asyncio.wait_for(delivering, DEADLINE)
     assert intake.numbers() == list(range(1, 31))

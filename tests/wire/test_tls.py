@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.certificates import Authority
-from support.wire import MemoryIntake, MemoryOutlet, collector, deliver, grpc_sink, items
+from support.wire import DEADLINE, MemoryIntake, MemoryOutlet, collector, deliver, grpc_sink, items
 
 from shipper.errors import SinkError
 from shipper.sinks.grpc import GrpcSink
@@ -116,7 +116,7 @@ def test_grpc_is_told_of_certificates_only_when_they_change(ca: Authority) -> No
 
 async def until_refused(port: int, ca: Path) -> None:
     """Wait until the port shows a certificate of another authority."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE):
         while True:
             sink = sink_for(port, ca=ca)
             try:
