@@ -458,8 +458,10 @@ async def test_windows_shrink_when_many_senders_are_connected() -> None:
         senders = [RawSender(source.port) for _ in range(4)]
         windows = [(await sender.hello(stream=bytes([n]) * 16)).window_bytes for n, sender in enumerate(senders)]
         assert windows == [1_000_000, 500_000, 333_333, 250_000]
-        ack = (await senders[0].expect("ack")).ack
-        assert (ack.window_bytes, ack.reason) == (250_000, pb.Ack.SHARED)
+        acks: list[pb.Ack] = []  # the first may be from before the last of them came
+        while not acks or acks[-1].window_bytes > 250_000:
+            acks.append((await senders[0].expect("ack")).ack)
+        assert (acks[-1].window_bytes, acks[-1].reason) == (250_000, pb.Ack.SHARED)
         for sender in senders:
             await sender.__aexit__()
 
