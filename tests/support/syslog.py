@@ -66,7 +66,7 @@ async def send(connection: socket.socket, data: bytes) -> None:
 async def closed(connection: socket.socket) -> bool:
     """Wait until the other side ended the connection."""
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await asyncio.get_running_loop().sock_recv(connection, 1000) == b""
     except ConnectionError:
         return True
@@ -75,6 +75,11 @@ async def closed(connection: socket.socket) -> bool:
 def refused(intake: MemoryIntake, reason: str) -> float:
     """Connections that were refused or ended for this reason."""
     return intake.metrics.value("shipper_source_refused_total", source="app", reason=reason)
+
+
+async def received(intake: MemoryIntake, size: int) -> None:
+    """Wait until so many bytes came in, over all connections."""
+    await until(lambda: intake.metrics.value("shipper_source_received_bytes_total", source="app") >= size)
 
 
 def connected(intake: MemoryIntake) -> float:

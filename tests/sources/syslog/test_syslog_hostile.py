@@ -7,7 +7,18 @@ import struct
 
 import pytest
 from support.intake import MemoryIntake
-from support.syslog import closed, connect, connected, messages, records, refused, send, serving, syslog_source
+from support.syslog import (
+    closed,
+    connect,
+    connected,
+    messages,
+    received,
+    records,
+    refused,
+    send,
+    serving,
+    syslog_source,
+)
 from support.until import until
 
 from shipper.sources.syslog import connection as one_connection
@@ -67,7 +78,7 @@ async def test_a_message_that_is_not_ended_is_cut_and_kept(monkeypatch: pytest.M
 
 async def test_a_message_that_goes_on_while_the_spool_is_full_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody listened meanwhile: that is not the sender's time."""
-    monkeypatch.setattr(one_connection, "_MESSAGE_TIME", 1.0)
+    monkeypatch.setattr(one_connection, "_MESSAGE_TIME", 3.0)
     intake = MemoryIntake()
     source = syslog_source()
     source.__dict__["inbox_bytes"] = 1000
@@ -77,7 +88,7 @@ async def test_a_message_that_goes_on_while_the_spool_is_full_is_not_cut(monkeyp
         await send(connection, b"<13>in hand\n")
         await asyncio.sleep(0.1)
         await send(connection, b"<13>" + b"x" * 3000 + b"\n<13>beg")
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(3.5)
         intake.unblock()
         await intake.have(2)
         await asyncio.sleep(0.2)
@@ -163,9 +174,9 @@ async def test_nobody_is_crowded_out_while_the_spool_is_full() -> None:
         first = [await connect(port) for _ in range(3)]
         intake.block()
         await send(first[0], b"<13>in hand\n")
-        await asyncio.sleep(0.1)
+        await received(intake, 12)
         await send(first[0], b"<13>" + b"x" * 3000 + b"\n")
-        await asyncio.sleep(0.1)
+        await received(intake, 12 + 3005)
         await send(first[1], b"<13>unread\n")
         late = await connect(port, "127.0.0.2")
         assert await closed(late)
@@ -182,7 +193,7 @@ async def test_who_connects_while_the_spool_is_full_is_not_read() -> None:
     source.__dict__["inbox_bytes"] = 1000
     line = b"<13>" + b"x" * 995 + b"\n"
 
-    def received() -> float:
+    def size() -> float:
         return intake.metrics.value("shipper_source_received_bytes_total", source="app")
 
     async with serving(source, intake) as (port,):
@@ -191,13 +202,13 @@ async def test_who_connects_while_the_spool_is_full_is_not_read() -> None:
         for _ in range(3):
             await send(first, line)
             await asyncio.sleep(0.1)
-        held = received()
+        held = size()
         late = [await connect(port) for _ in range(20)]
         for connection in late:
             await send(connection, line)
         await until(lambda: connected(intake) == 21)
         await asyncio.sleep(0.1)
-        assert received() == held < 3 * len(line)
+        assert size() == held < 3 * len(line)
         intake.unblock()
         await intake.have(23)
         for connection in [first, *late]:

@@ -46,8 +46,8 @@ async def test_a_full_inbox_is_not_waited_for() -> None:
     framer = SyslogFramer(1000)
     while not inbox.full:
         inbox.put(framer.feed(b"x\n" * 100), "127.0.0.1", "tcp://127.0.0.1:601")
-    await asyncio.wait_for(waiting, 20)
-    await asyncio.wait_for(inbox.wait(LIMIT, None), 20)
+    await asyncio.wait_for(waiting, 60)
+    await asyncio.wait_for(inbox.wait(LIMIT, None), 60)
 
 
 def test_who_stopped_goes_on_when_half_is_gone() -> None:

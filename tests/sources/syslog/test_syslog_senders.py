@@ -83,7 +83,7 @@ async def rsyslog(folder: Path, action: str, settings: str = "") -> AsyncIterato
             yield lines
         finally:
             running.terminate()
-            await asyncio.wait_for(running.wait(), 20)
+            await asyncio.wait_for(running.wait(), 60)
 
 
 FORMATS = ["RSYSLOG_TraditionalForwardFormat", "RSYSLOG_ForwardFormat", "RSYSLOG_SyslogProtocol23Format"]

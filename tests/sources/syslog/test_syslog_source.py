@@ -256,14 +256,14 @@ async def test_an_error_of_the_intake_ends_the_source() -> None:
         await intake.until(lambda: source.bound)
         datagram(source.bound[0].port, b"<13>first")
         with pytest.raises(SpoolFailed):
-            await asyncio.wait_for(task, 20)
+            await asyncio.wait_for(task, 60)
         source.bound = []
 
 
 async def test_once_there_is_nothing_to_be_read() -> None:
     """Nobody has sent anything before it listens."""
     intake = MemoryIntake()
-    await asyncio.wait_for(syslog_source().run(intake, once=True), 20)
+    await asyncio.wait_for(syslog_source().run(intake, once=True), 60)
     assert intake.batches == []
 
 
