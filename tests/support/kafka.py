@@ -128,7 +128,7 @@ class Broker:
         if wait:
             self.wait_up()
 
-    def wait_up(self, seconds: float = 60) -> None:
+    def wait_up(self, seconds: float = 180) -> None:
         """Wait until it takes connections."""
         deadline = time.monotonic() + seconds
         while not answers(self._ports["PLAINTEXT"]):

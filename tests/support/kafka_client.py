@@ -84,7 +84,7 @@ class Kafka:
         consumer = AIOKafkaConsumer(bootstrap_servers=self.addresses, isolation_level=level, auto_offset_reset="none")
         await consumer.start()
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + _PATIENCE
             while not (numbers := consumer.partitions_for_topic(topic)):
                 assert time.monotonic() < deadline, f"there is no topic {topic}"
                 await consumer._client.force_metadata_update()  # a broker that just came back knows none for a moment

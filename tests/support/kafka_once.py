@@ -67,7 +67,7 @@ def hooked(hook: Hook) -> AbstractContextManager[object]:
 @asynccontextmanager
 async def connected(kafka: Kafka) -> AsyncIterator[Cluster]:
     """A connection to the brokers."""
-    cluster = Cluster(Access(kafka.addresses, None, None), request_timeout=10)
+    cluster = Cluster(Access(kafka.addresses, None, None), request_timeout=60)
     await cluster.open()
     try:
         yield cluster
@@ -81,7 +81,7 @@ async def write_cursors(cluster: Cluster, cursors: str, key: str, value: str, *,
     draft.add(0, [VARINT[len(key)] + key.encode()], [value.encode()], headers([]), [])
     batch = Batch(cursors, 0, draft.build("none", transactional=True), 1, draft.size, [])
     await cluster.refresh([cursors])
-    other = Transactions(cluster, f"other-{cursors}", timeout=60, patience=10)
+    other = Transactions(cluster, f"other-{cursors}", timeout=60, patience=60)
     await other.initialise()
     await other.write([batch], _refused)
     if commit:

@@ -161,7 +161,7 @@ async def test_a_compacted_topic_says_the_same(start_kafka: Callable[..., Broker
     cursors = await kafka.create(settings={"cleanup.policy": "compact", **often})
     wanted: dict[bytes, Cursor] = {}
     written = 0
-    async with connected(kafka) as cluster, asyncio.timeout(60):
+    async with connected(kafka) as cluster, asyncio.timeout(180):
         writers = [Writer(cluster, cursors, number) for number in range(3)]
         await cluster.refresh([cursors])
         while written < 50 or len(await CursorTopic(cluster, cursors).read()) > written / 2:
@@ -180,7 +180,7 @@ class Writer:
     """Somebody who writes cursors, and does not always commit."""
 
     def __init__(self, cluster: Cluster, cursors: str, number: int) -> None:
-        self._transactions = Transactions(cluster, f"{cursors}-{number}", timeout=60, patience=10)
+        self._transactions = Transactions(cluster, f"{cursors}-{number}", timeout=60, patience=60)
         self._cursors = cursors
         self._initialised = False
 

@@ -149,7 +149,7 @@ async def test_a_transaction_that_takes_too_long_is_written_again(kafka: Kafka, 
     async with outpost.opened():
         await outpost.append(frame_draft(lines("one")))
     with hooked(late):
-        await outpost.deliver_all(exactly_once_sink(kafka, topic, cursors, transaction_timeout=1, **QUICK))
+        await outpost.deliver_all(exactly_once_sink(kafka, topic, cursors, transaction_timeout=3, **QUICK))
     assert texts(await kafka.read(topic)) == ["one"]
     assert texts(await kafka.read(topic, committed=False)) == ["one", "one"]
 
@@ -253,6 +253,6 @@ async def test_a_broker_that_is_killed_in_a_transaction_leaves_every_record_once
     sink = exactly_once_sink(kafka, topic, cursors, FrameByFrame, **QUICK)
     with hooked(killed):
         async with outpost.opened(), outpost.delivering(sink) as delivery:
-            await asyncio.wait_for(delivery.wait_caught_up(), 90)  # a broker takes its time to start
+            await asyncio.wait_for(delivery.wait_caught_up(), 180)  # a broker takes its time to start
     assert texts(await kafka.read(topic)) == [f"{frame}{part}" for frame in range(4) for part in "ab"]
     assert "records are not taken; trying again" in logged.getvalue()

@@ -231,7 +231,7 @@ async def test_two_who_claim_at_once_never_both_deliver(kafka: Kafka, topic: str
                 at = (await collector.claim()).mark.next
                 await collector.deliver(at, at + 1)
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         await asyncio.gather(*map(roam, collectors))
     assert texts(await kafka.read(topic))[:30] == [f"{SENDER[0]} {number}" for number in range(1, 31)]
 

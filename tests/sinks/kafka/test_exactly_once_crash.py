@@ -60,7 +60,7 @@ async def test_a_leader_and_a_coordinator_that_are_killed_leave_every_record_onc
             await outpost.append(frame_draft(ndjson(*({"id": i % 9, "n": number * 30 + i} for i in range(30)))))
         await until(lambda: outpost.subscription.cursor > 10)
         (await kafka_cluster.leader("__transaction_state")).kill()
-        await asyncio.wait_for(delivery.wait_caught_up(), 90)
+        await asyncio.wait_for(delivery.wait_caught_up(), 180)
     found = defaultdict(list)
     for message in await kafka.read(topic):
         found[message.key].append(json.loads(message.value or b"")["n"])

@@ -96,10 +96,10 @@ async def test_a_leader_that_is_killed_costs_and_doubles_nothing(kafka_cluster: 
             await outpost.append(frame_draft(ndjson(*({"id": i % 9, "n": number * 30 + i} for i in range(30)))))
             if number == 50:
                 (await kafka_cluster.leader(topic)).kill()
-        await asyncio.wait_for(delivery.wait_caught_up(), 60)
+        await asyncio.wait_for(delivery.wait_caught_up(), 180)
     async with outpost.opened(), outpost.delivering(kafka_sink(kafka, topic, key="field:id")) as delivery:
         await outpost.append(frame_draft(ndjson(*({"id": i % 9, "n": 150 * 30 + i} for i in range(30)))))
-        await asyncio.wait_for(delivery.wait_caught_up(), 60)
+        await asyncio.wait_for(delivery.wait_caught_up(), 180)
     found = defaultdict(list)
     for message in await kafka.read(topic):
         found[message.key].append(json.loads(message.value or b"")["n"])
@@ -110,8 +110,9 @@ async def test_a_leader_that_is_killed_costs_and_doubles_nothing(kafka_cluster: 
 
 
 async def test_a_broker_that_is_killed_and_comes_back_costs_and_doubles_nothing(
-    own_kafka: Broker, outpost: Outpost
+    own_kafka: Broker, outpost: Outpost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Producer, "patience", 150.0)  # on a busy machine a broker takes its time to start
     topic = await own_kafka.client.create()
     async with outpost.opened(), outpost.delivering(kafka_sink(own_kafka.client, topic)) as delivery:
         await outpost.append(frame_draft(lines("before")))
@@ -121,7 +122,7 @@ async def test_a_broker_that_is_killed_and_comes_back_costs_and_doubles_nothing(
         own_kafka.kill()
         await outpost.append(*(frame_draft(lines(f"{number}")) for number in range(20, 40)))
         own_kafka.start()
-        await asyncio.wait_for(delivery.wait_caught_up(), 60)
+        await asyncio.wait_for(delivery.wait_caught_up(), 180)
         assert outpost.metrics.value("shipper_sink_retries_total", sink="out", reason="unavailable") == tries
     assert texts(await own_kafka.client.read(topic)) == ["before", *map(str, range(40))]
 
@@ -141,7 +142,7 @@ async def test_brokers_that_stay_away_are_named_and_doubles_can_be_told(
         await until(lambda: f"broker {own_kafka.address}: no answer in time" in delivery.state)
         assert outpost.metrics.value("shipper_sink_up", sink="out") == 0
         own_kafka.resume()
-        await asyncio.wait_for(delivery.wait_caught_up(), 60)
+        await asyncio.wait_for(delivery.wait_caught_up(), 180)
     messages = await own_kafka.client.read(topic)
     once = {identity(message): text for message, text in zip(messages, texts(messages), strict=True)}
     assert [once[each] for each in sorted(once)] == ["before", *map(str, range(20))]

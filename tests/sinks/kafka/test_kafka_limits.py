@@ -108,6 +108,8 @@ async def test_what_waits_for_the_brokers_is_bounded_and_arrives_when_they_are_b
         for number in range(120):
             await outpost.append(frame_draft(lines(*(noise(5000, number * 100 + i) for i in range(20)))))
             sizes.append(_bytes_held(sink))
+        await until(lambda: _bytes_held(sink) > limit)  # records are built on a thread, which may lag behind
+        sizes.append(_bytes_held(sink))
         await until(sink.held_up)
         own_kafka.resume()
         await asyncio.wait_for(delivery.wait_caught_up(), DEADLINE)

@@ -202,7 +202,7 @@ async def test_other_clients_read_every_compression(kafka: Kafka, outpost: Outpo
 async def test_lingering_puts_frames_into_one_batch(kafka: Kafka, outpost: Outpost) -> None:
     """One batch means one partition."""
     topic = await kafka.create(partitions=8)
-    async with outpost.opened(), outpost.delivering(kafka_sink(kafka, topic, linger=1.0)) as delivery:
+    async with outpost.opened(), outpost.delivering(kafka_sink(kafka, topic, linger=3.0)) as delivery:
         for number in range(8):
             await outpost.append(frame_draft(lines(str(number))))
         await asyncio.wait_for(delivery.wait_caught_up(), DEADLINE)

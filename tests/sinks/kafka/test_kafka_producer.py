@@ -26,7 +26,7 @@ async def ready(producer: Producer) -> None:
 async def test_numbers_begin_anew_after_the_last_one(kafka: Kafka) -> None:
     """A producer that has written 2**31 records to a partition goes on with number 0."""
     topic = await kafka.create()
-    cluster = Cluster(Access(kafka.addresses, None, None), request_timeout=10)
+    cluster = Cluster(Access(kafka.addresses, None, None), request_timeout=60)
     await cluster.open()
     await cluster.refresh([topic])
     written: list[Batch] = []
@@ -34,7 +34,7 @@ async def test_numbers_begin_anew_after_the_last_one(kafka: Kafka) -> None:
     async def never(batch: Batch, error: Exception) -> list[Batch]:
         raise AssertionError(error)
 
-    producer = Producer(cluster, written.append, never, ack_timeout=5)
+    producer = Producer(cluster, written.append, never, ack_timeout=30)
     await ready(producer)
     for number in range(6):
         draft = Draft(1_700_000_000_000)

@@ -13,8 +13,10 @@ from support.kafka_producer import fill, produce, producing
 from support.kafka_sources import a_group, committed, kafka_source, offsets, set_offset
 
 PARTITIONS = 4
-QUICK = 2.0
-"""Seconds of a session; a quarter of it between two heartbeats, by which members hear of a rebalance."""
+QUICK = 4.0
+"""Seconds of a session, more than a busy machine holds a member up; a quarter of it between two
+heartbeats, by which members hear of a rebalance.
+"""
 
 
 @asynccontextmanager
@@ -139,7 +141,7 @@ async def test_a_full_spool_keeps_the_partitions_for_longer_than_a_session(kafka
     """Nobody else is given them, and when there is room all is read, once."""
     topic, group = await kafka.create(partitions=PARTITIONS), a_group()
     intake, other = MemoryIntake(), MemoryIntake()
-    source = kafka_source(kafka, topic, group=group, session_timeout=1.0)
+    source = kafka_source(kafka, topic, group=group, session_timeout=2.0)
     values = [random.Random(at).randbytes(1000) for at in range(1000)]
     async with running(source, intake):
         await produce(kafka, topic, b"first")
@@ -147,7 +149,7 @@ async def test_a_full_spool_keeps_the_partitions_for_longer_than_a_session(kafka
         intake.block()
         for partition in range(PARTITIONS):
             await produce(kafka, topic, *values, partition=partition, max_batch_size=100_000)
-        await asyncio.sleep(1.5)  # the session's time-out is what this is about
+        await asyncio.sleep(2.5)  # the session's time-out is what this is about
         assert f"({PARTITIONS} partitions" in source.describe()
         intake.unblock()
         await intake.have(1 + PARTITIONS * len(values))

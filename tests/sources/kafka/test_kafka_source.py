@@ -18,7 +18,7 @@ from shipper.sources.kafka import KafkaSource
 async def read_once(source: KafkaSource) -> MemoryIntake:
     """What ``run --once`` reads."""
     intake = MemoryIntake()
-    await asyncio.wait_for(source.run(intake, once=True), 20)
+    await asyncio.wait_for(source.run(intake, once=True), 60)
     return intake
 
 
@@ -158,7 +158,7 @@ async def test_what_is_durable_is_committed_while_it_runs(kafka: Kafka) -> None:
 
 async def until_committed(kafka: Kafka, group: str, topic: str, offset: int) -> None:
     """Wait until the group holds an offset."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (found := await committed(kafka, group, topic)) != offset:
         assert time.monotonic() < deadline, f"the group holds {found}"
         await asyncio.sleep(0.05)

@@ -40,7 +40,7 @@ async def test_brokers_that_stay_away_are_an_error_that_may_pass(kafka: Kafka, m
     topic = await kafka.create()
     source, intake = kafka_source(kafka, topic), MemoryIntake()
     with pytest.raises(SourceUnavailable, match=r"Kafka at 127\.0\.0\.1:\d+: no answer for \d+ s"):
-        await asyncio.wait_for(source.run(intake, once=False), 20)
+        await asyncio.wait_for(source.run(intake, once=False), 60)
 
 
 async def test_records_whose_bytes_changed_on_the_brokers_disk_are_an_error_that_names_their_partition(
@@ -56,7 +56,7 @@ async def test_records_whose_bytes_changed_on_the_brokers_disk_are_an_error_that
         file.seek(16)
         file.write(struct.pack(">bbi", 0, 0, -256))
     with pytest.raises(SourceUnavailable, match=f"Kafka at .*: topic {topic}, partition 0: "):
-        await asyncio.wait_for(kafka_source(own_kafka.client, topic).run(MemoryIntake(), once=False), 20)
+        await asyncio.wait_for(kafka_source(own_kafka.client, topic).run(MemoryIntake(), once=False), 60)
 
 
 @pytest.fixture
