@@ -73,7 +73,7 @@ async def test_a_redirected_file_is_read_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "input"
     path.write_bytes(b"".join(b"line %d\n" % n for n in range(50_000)))
     descriptor = os.open(path, os.O_RDONLY)
-    intake = MemoryIntake()
+    intake = MemoryIntake(max_delay=3600)
     await asyncio.wait_for(StreamReader(descriptor, intake).run(), 60)
     os.close(descriptor)
     assert intake.records() == [b"line %d" % n for n in range(50_000)]

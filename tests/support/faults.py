@@ -117,5 +117,11 @@ def unreadable(pid: int, path: Path) -> Iterator[None]:
 
 
 def _is_traced(pid: int) -> bool:
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    return not any("TracerPid:\t0\n" in (thread / "status").read_text() for thread in threads)
+    return not any("TracerPid:\t0\n" in status for status in _statuses(pid))
+
+
+def _statuses(pid: int) -> Iterator[str]:
+    """Of its threads; one may end while it is looked at."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            yield (thread / "status").read_text()

@@ -87,6 +87,7 @@ async def test_a_journalctl_that_hangs_is_started_again_and_one_that_is_quiet_is
         await intake.have(10)
         await intake.until(lambda: len(looks) >= 3)
         assert made.problems() == []
+        await intake.until(lambda: len(children()) == 1)  # a look is one more, and ends
         (child,) = children()
         os.kill(child, signal.SIGSTOP)
         journal.many(numbered(10, 20))

@@ -53,7 +53,7 @@ async def test_a_timestamp_without_a_zone_gets_that_of_the_config() -> None:
 
 async def test_all_addresses_of_one_source_go_into_the_same_batches() -> None:
     """UDP, and TCP in both framings; what is neither format is kept whole."""
-    intake = MemoryIntake(max_delay=0.5)
+    intake = MemoryIntake(max_delay=3.0)
     async with serving(syslog_source(UDP, TCP, "udp://[::1]:0"), intake) as (udp, tcp, udp6):
         datagram(udp, b"<13>first")
         await intake.have(1)
