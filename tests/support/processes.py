@@ -73,11 +73,11 @@ class Node:
         self.process.kill()
         self.process.wait()
 
-    def wait(self, seconds: float = 60) -> int:
+    def wait(self, seconds: float = 120) -> int:
         """The exit code."""
         return self.process.wait(seconds)
 
-    def stop(self, seconds: float = 60) -> int:
+    def stop(self, seconds: float = 120) -> int:
         """SIGTERM, then the exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(seconds)
