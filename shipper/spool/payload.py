@@ -12,7 +12,8 @@ NO_CODEC: Final = 0
 _ZSTD: Final = 1
 HIGHEST_CODEC: Final = _ZSTD
 """Of the codecs, by their numbers in a frame's header."""
-_LEVEL: Final = 1
+_PARAMETERS: Final = zstandard.ZstdCompressionParameters.from_level(1, source_size=256 * 1024)
+"""Also for more than that, which a frame may have a little of: see docs/decisions/193."""
 _HEADER: Final = 18
 """The longest header of a zstd frame, in bytes (RFC 8878, 3.1.1.1)."""
 _SMALLEST_COMPRESSED: Final = 64
@@ -22,7 +23,7 @@ class _Codecs(threading.local):
     """zstd contexts are costly to make and not thread-safe: one pair a thread."""
 
     def __init__(self) -> None:
-        self.compress = zstandard.ZstdCompressor(level=_LEVEL).compress
+        self.compress = zstandard.ZstdCompressor(compression_params=_PARAMETERS).compress
         self.decompress = zstandard.ZstdDecompressor().decompress
 
 

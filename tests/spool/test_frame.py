@@ -227,8 +227,12 @@ def test_records_keep_the_identity_of_their_first_frame() -> None:
     assert frame_with(FrameMeta({}, [], origin, [3, 5])).identities() == (origin.stream, 4, [3, 5])
 
 
-def test_a_payload_is_stored_as_zstd_packs_it_at_level_1() -> None:
-    data = b"".join(b'{"number":%d,"text":"%d"}\n' % (n, n * n % 997) for n in range(2000))
-    levels = [zstandard.ZstdCompressor(level=level).compress(data) for level in (1, 2, 3)]
-    assert len(set(levels)) == 3
-    assert draft(Payload(Format.NDJSON, data, 2000), FrameMeta({}, []), 0).payload == levels[0]
+@pytest.mark.parametrize("records", [2000, 12_000])
+def test_a_payload_of_any_size_is_stored_as_zstd_packs_256_kib_at_level_1(records: int) -> None:
+    data = b"".join(b'{"number":%d,"text":"%d"}\n' % (n, n * n % 997) for n in range(records))
+    levels = [zstandard.ZstdCompressionParameters.from_level(level, source_size=256 * 1024) for level in (1, 2, 3)]
+    packed = [zstandard.ZstdCompressor(compression_params=level).compress(data) for level in levels]
+    assert len(set(packed)) == 3
+    stored = draft(Payload(Format.NDJSON, data, records), FrameMeta({}, []), 0).payload
+    assert stored == packed[0]
+    assert len(stored) <= 1.01 * len(zstandard.ZstdCompressor(level=1).compress(data))
