@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.processes import Node, records, wait_for
+from support.whole import whole_records
 
 CONFIG = """
 data_dir: {data}
@@ -142,7 +143,7 @@ def test_messages_of_containers_under_two_patterns_stay_whole_over_rotations_whi
     container.write(50)
     container.end()
     node.start()
-    wait_for(lambda: out.exists() and len(list(records(out))) == 50, "the messages that are there")
+    wait_for(lambda: len(whole_records(out)) == 50, "the messages that are there")
     node.kill()
     for _ in range(3):
         container.write(50)
@@ -150,7 +151,7 @@ def test_messages_of_containers_under_two_patterns_stay_whole_over_rotations_whi
     container.write(50)
     container.end()
     node.start()
-    wait_for(lambda: len(list(records(out))) >= container.messages, "what was written while it was down")
+    wait_for(lambda: len(whole_records(out)) >= container.messages, "what was written while it was down")
     wait_for(lambda: node.up, "the start-up line")
     assert node.stop() == 0
     arrived = [str(record["message"]) for record in records(out)]

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.processes import Node, records, wait_for
+from support.processes import Node, wait_for
+from support.whole import whole_records
 
 WITHOUT_QUEUES = "max_inotify_instances"
 WITHOUT_WATCHES = "max_inotify_watches"
@@ -37,7 +38,7 @@ def append(path: Path, line: str) -> None:
 
 
 def messages(out: Path) -> list[str]:
-    return sorted(str(record["message"]) for record in records(out)) if out.exists() else []
+    return sorted(str(record["message"]) for record in whole_records(out))
 
 
 @pytest.fixture

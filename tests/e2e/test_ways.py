@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.processes import Node, free_port, records, wait_for
+from support.whole import whole_records
 
 from shipper.spool.browse import browse, start_of
 from shipper.spool.frame import Frame
@@ -142,12 +143,10 @@ def test_a_sink_that_is_away_does_not_hold_back_the_others(tmp_path: Path, log: 
         f"away: {{type: grpc, addresses: ['127.0.0.1:{port}'], backoff: {{max: 500ms}}}}}}",
     )
     source.start()
-    wait_for((tmp_path / "here.ndjson").exists, "the sink that is there")
-    wait_for(lambda: len(list(records(tmp_path / "here.ndjson"))) == 100, "all lines at the sink that is there")
+    wait_for(lambda: len(whole_records(tmp_path / "here.ndjson")) == 100, "all lines at the sink that is there")
     target = collector(tmp_path, port, f"{{archive: {{type: file, path: '{tmp_path}/away.ndjson'}}}}")
     target.start()
-    wait_for((tmp_path / "away.ndjson").exists, "the sink that was away")
-    wait_for(lambda: len(list(records(tmp_path / "away.ndjson"))) == 100, "all lines at the sink that was away")
+    wait_for(lambda: len(whole_records(tmp_path / "away.ndjson")) == 100, "all lines at the sink that was away")
     assert source.stop() == 0, source.output()
     assert target.stop() == 0, target.output()
 

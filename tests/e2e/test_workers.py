@@ -6,9 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 from support.processes import Node, records, wait_for
+from support.whole import whole_records
 
 LINES = 30_000
 STEPS = 3
@@ -81,10 +81,8 @@ def write(node: Node, start: int, end: int) -> None:
 
 
 def arrived(node: Node) -> list[dict[str, Any]]:
-    """The records at the sink; while it runs the last one may be half written."""
-    out = node.config.parent / "out.ndjson"
-    whole, _, _ = out.read_bytes().rpartition(b"\n") if out.exists() else (b"", b"", b"")
-    return [orjson.loads(line) for line in whole.splitlines()]
+    """The records at the sink so far."""
+    return whole_records(node.config.parent / "out.ndjson")
 
 
 def check(node: Node) -> None:
