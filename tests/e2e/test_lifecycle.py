@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 from support.processes import Node, free_port, records, wait_for
+from support.whole import whole_records
 
 
 def agent_config(tmp_path: Path, sink: str, extra: str = "") -> str:
@@ -56,7 +57,7 @@ def test_a_second_signal_exits_at_once_and_loses_nothing(tmp_path: Path) -> None
     agent.signal(signal.SIGTERM)
     wait_for(lambda: "stopping" in agent.output(), "the drain")
     agent.signal(signal.SIGTERM)
-    assert agent.wait(10) == 128 + signal.SIGTERM
+    assert agent.wait() == 128 + signal.SIGTERM
     collector = Node(
         tmp_path,
         "collector",
@@ -79,7 +80,7 @@ def test_sighup_says_that_reload_is_not_there_and_keeps_running(tmp_path: Path) 
     agent.signal(signal.SIGHUP)
     wait_for(lambda: "SIGHUP" in agent.output(), "the answer")
     write(tmp_path, "two\n")
-    wait_for(lambda: len(list(records(tmp_path / "out.ndjson"))) == 2, "the second line")
+    wait_for(lambda: len(whole_records(tmp_path / "out.ndjson")) == 2, "the second line")
     assert agent.stop() == 0
 
 
@@ -193,11 +194,12 @@ def processor(tmp_path: Path, body: str) -> str:
 def test_a_processor_that_hangs_does_not_hold_up_a_stop(tmp_path: Path) -> None:
     """After ``shutdown_timeout`` the process ends without it; the next start reads the batch again."""
     write(tmp_path, "one\n")
-    extra = processor(tmp_path, "time.sleep(1000)") + "shutdown_timeout: 500ms\n"
+    begun = tmp_path / "begun"
+    extra = processor(tmp_path, f"open('{begun}', 'w').close(); time.sleep(1000)") + "shutdown_timeout: 500ms\n"
     agent = Node(tmp_path, "agent", agent_config(tmp_path, file_sink(tmp_path), extra))
     agent.start()
-    wait_for(lambda: agent.up, "the start-up line")
-    assert agent.stop(20) == 0, agent.output()
+    wait_for(begun.exists, "the processor to hang")  # a stop before it has the record would not wait for it
+    assert agent.stop() == 0, agent.output()
     assert "a processor does not return" in agent.output()
     processor(tmp_path, "pass")
     agent.start("--once")
