@@ -97,7 +97,7 @@ def test_what_the_disk_cannot_read_is_missing_by_name_and_the_rest_arrives(pair:
     (said,) = [line for line in agent.output().splitlines() if DAMAGED in line]
     damage = json.loads(said)
     assert (damage["segment"], damage["first"], damage["last"]) == (bad, first, last)
-    with urllib.request.urlopen(f"http://127.0.0.1:{pair.admin}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{pair.admin}/metrics", timeout=60) as answer:
         metrics = answer.read().decode()
     size = segments[bad].end - HEADER_SIZE
     assert f'shipper_lost_bytes_total{{reason="corrupt"}} {size}' in metrics.splitlines(), metrics

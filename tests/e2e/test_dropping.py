@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from support.processes import free_port, records, wait_for
-from support.scraped import metric
+from support.scraped import metric, settled
 
 from .test_ways import agent, collector
 
@@ -25,7 +25,7 @@ def test_a_dead_sink_loses_its_oldest_records_counted_exactly_and_the_other_gets
     live, out = tmp_path / "live.ndjson", tmp_path / "out.ndjson"
     wait_for(lambda: live.exists() and live.read_bytes().count(b"\n") == len(lines), "all lines at the live sink")
     labels = '{sink="dead",reason="drop_oldest"}'
-    dropped = metric(admin, f"shipper_sink_dropped_records_total{labels}")
+    dropped = settled(admin, f"shipper_sink_dropped_records_total{labels}")
     assert 0 < dropped < len(lines)
     assert metric(admin, f"shipper_sink_dropped_frames_total{labels}") > 0
     target = collector(tmp_path, port, f"{{archive: {{type: file, path: '{out}'}}}}")

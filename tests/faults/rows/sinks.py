@@ -11,7 +11,7 @@ from faults.oracle import Judge, ledger_of, messages
 from faults.row import Outcome, Row, Run
 from support.ports import lasting_port
 from support.processes import wait_for
-from support.scraped import metric
+from support.scraped import metric, settled
 
 from shipper.spool.letter_box import LetterBox
 
@@ -42,7 +42,7 @@ def removed_sink(run: Run) -> Outcome:
             fleet.write("agent", "app", 1500, LONG)
             fleet.wait("live")
         wait_for(lambda: metric(admin, METRIC) > 0, "room to be made", PATIENCE)
-        given_up += settled(admin)
+        given_up += round(settled(admin, METRIC))
         outcome.fired += 1
         fleet.rest(agent, run.dice)
         agent = fleet.agent("agent", sinks=f"{{{live}, {away}}}", more=more)
@@ -65,15 +65,6 @@ def removed_sink(run: Run) -> Outcome:
     outcome.misordered += there.misordered
     outcome.altered += there.altered
     return outcome
-
-
-def settled(admin: int) -> int:
-    """What ``METRIC`` says once nothing more is given up: the last lines make room after the live sink has them."""
-    before, now = -1, round(metric(admin, METRIC))
-    while now != before:
-        time.sleep(0.3)
-        before, now = now, round(metric(admin, METRIC))
-    return now
 
 
 def rejecting_sink(run: Run) -> Outcome:
