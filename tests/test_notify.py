@@ -9,8 +9,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -267,7 +267,7 @@ def test_a_processor_that_hangs_starves_the_watchdog_and_the_log_says_where(tmp_
     wait_fed_for_long(systemd)
     write(tmp_path, "hang\n")
     wait_starved(systemd)
-    assert "chain app: a processor has not returned for" in node.output()
+    wait_for(lambda: "chain app: a processor has not returned for" in node.output(), "the reason")
     node.signal(signal.SIGABRT)  # what systemd does
     assert node.wait() == -signal.SIGABRT
     assert 'hang.py", line 8 in process' in node.output()
@@ -297,11 +297,15 @@ def test_a_writer_that_hangs_in_a_sync_starves_the_watchdog(tmp_path: Path, syst
     process = subprocess.Popen([*strace, *command], stderr=log, start_new_session=True)
     try:
         wait_ready(systemd)
-        for number in range(40):
-            write(tmp_path, f"{number}\n")
-            time.sleep(0.15)  # a batch each
+        numbers = count()
+
+        def has_said_so() -> bool:
+            """Each look is a line more: however many of them are one batch, the call that hangs comes."""
+            write(tmp_path, f"{next(numbers)}\n")
+            return b"spool writer: the writer has frames" in (tmp_path / "agent.log").read_bytes()
+
+        wait_for(has_said_so, "the reason")
         wait_starved(systemd)
-        wait_for(lambda: b"spool writer: the writer has frames" in (tmp_path / "agent.log").read_bytes(), "the reason")
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
