@@ -22,7 +22,8 @@ from shipper.v1 import ingest_pb2 as pb
 
 HONEST: Final = b"H" * 16
 _MOST_KIB: Final = 400 * 1024
-_ANSWER: Final = 10.0
+_ANSWER: Final = 60.0
+"""Seconds; only a machine with much else to do takes more than a few."""
 
 numbers: Final = st.integers(0, 3) | INTEGERS.map(lambda number: number % 2**64)
 ids: Final = st.sampled_from([bytes(range(16)), b"", b"x" * 15, b"y" * 16, b"z" * 16, b"x" * 5000])
