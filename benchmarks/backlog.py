@@ -34,6 +34,8 @@ _AFTER: Final = 5.0
 """Seconds that the live log goes on behind the drain."""
 _SLOWEST: Final = 25_000_000
 """Bytes a second: so slow a drain is still waited for, and has a live log beside it."""
+_LINE: Final = 900
+"""Bytes on disk for a live line, at most: the corpus, the live log, and both spools."""
 _FILL: Final = 900.0
 _FIRST: Final = 120.0
 _END: Final = 60.0
@@ -76,9 +78,10 @@ class _Drain:
 def measure(gigabytes: float, folder: Path, cores: Cores) -> list[Row]:
     """A backlog of so many gigabytes (10⁹ bytes of frames)."""
     size = int(gigabytes * 1e9)
-    need_room(folder, 2 * size + (4 << 30))
     longest = size / _SLOWEST + _END
-    corpus = Corpus.write("json", int(_RATE * (longest + _AFTER)), folder)
+    most = int(_RATE * (longest + _AFTER))
+    need_room(folder, 2 * size + most * _LINE)
+    corpus = Corpus.write("json", most, folder)
     with Rig(folder / "workload-10", cores) as rig:
         frames = _fill(rig, size)
         extra = {"spool": {"max_bytes": kept.ROOM}} | answering(rig.collector_admin_port)
