@@ -74,7 +74,7 @@ async def test_a_floor_beyond_what_the_collector_has_was_acknowledged_elsewhere(
 
 async def test_takes_are_pipelined_and_a_group_that_becomes_durable_gets_one_ack() -> None:
     intake = MemoryIntake(hold=True)
-    async with collector(intake) as source, RawSender(source.port) as sender:
+    async with collector(intake, ack_interval=3600) as source, RawSender(source.port) as sender:
         await sender.hello()
         for first in range(1, 101, 10):
             await sender.frames(first, frames(first, 10))
