@@ -47,6 +47,11 @@ _FORMS: Final = [
     _Form("compressed with zstd", b"\x28\xb5\x2f\xfd", advice="it is read when its name ends with .zst"),
 ]
 """The magic numbers that ``file`` looks for too; short ones are no text in any encoding."""
+_BY_PLACE: Final[dict[tuple[int, int], dict[bytes, _Form]]] = {}
+"""By where their magic numbers begin and end: one look for all that stand there."""
+for _form in _FORMS:
+    _BY_PLACE.setdefault((_form.at, _form.at + len(_form.magic)), {})[_form.magic] = _form
+_SUFFIXES: Final = frozenset(suffix for form in _FORMS for suffix in form.suffixes)
 
 
 class Foreign(OSError):
@@ -55,8 +60,8 @@ class Foreign(OSError):
 
 def foreign(path: str, head: bytes) -> Foreign | None:
     """What to say of a file that begins so, with ``PREFIX_SIZE`` bytes or all it has; None: it may be a log."""
-    for form in _FORMS:
-        if head[form.at : form.at + len(form.magic)] == form.magic:
+    for (start, end), forms in _BY_PLACE.items():
+        if (form := forms.get(head[start:end])) is not None:
             return Foreign(f"{path} is {form.what}: left alone; {form.advice}")
     return None
 
@@ -66,7 +71,7 @@ def unfinished(path: str, head: bytes) -> bool:
     front, suffix = os.path.splitext(path)
     if suffix == UNFINISHED:
         suffix = os.path.splitext(front)[1]
-    return any(
+    return suffix in _SUFFIXES and any(
         suffix in form.suffixes and len(head) < len(form.magic) and form.magic.startswith(head) for form in _FORMS
     )
 
