@@ -164,14 +164,16 @@ class Simulation:
         self.faults.heal()
         began, total = self.world.now, sum(self.written.values())
         try:
-            arrived = self.world.run(
-                lambda: self.all.seen - self.all.doubled >= total and all(agent.copied for agent in self.agents),
-                _QUIET,
-            )
+            arrived = self.world.run(lambda: self._has_arrived(total), _QUIET)
         except AssertionError as error:
             raise self._broken(str(error)) from error
         self.judge(f"{_QUIET:.0f} s after the last fault" if not arrived else "")
         self.figures.recover.append(self.world.now - began)
+
+    def _has_arrived(self, total: int) -> bool:
+        if self.all.seen - self.all.doubled < total or not all(agent.copied for agent in self.agents):
+            return False
+        return "restore" not in self.plan.kinds or all(map(_has_read, self.agents))
 
     def judge(self, late: str) -> None:
         """:raises Broken: not every line is there once, unaltered, in order."""
@@ -259,3 +261,10 @@ class Simulation:
             f"faults: {dict(self.faults.fired)}\n"
             f"the latest: {list(world.latest)}\n{said}"
         )
+
+
+def _has_read(agent: Agent) -> bool:
+    """It has read its files. One whose data directory was put back reads again what had arrived before."""
+    state = look(agent.disk).state
+    at = {key.rpartition("/")[2]: value for key, value in state.items() if key.startswith("source/")}
+    return all(int(at.get(file.name, b"0")) == len(file.data) for file in agent.programs.files)
