@@ -53,6 +53,13 @@ class Load(threading.Thread):
         self._resting.clear()
         self._going.set()
 
+    def counted(self) -> int:
+        """Complete lines of all files, with all that may have arrived already: none is half written or uncounted."""
+        self.rest()
+        total = self.total
+        self.go_on()
+        return total
+
     def finish(self) -> None:
         """Write no more, and end; every line is complete then."""
         self._done.set()
