@@ -17,6 +17,7 @@ from support.fleet import copy, restore
 from support.processes import Node, wait_for
 
 from shipper.ledger.extent import SHOWN, Span, size
+from shipper.spool.inspect import LookingDisk, look
 
 BATCH = 120
 """Lines that are written in one go."""
@@ -144,9 +145,11 @@ def grow_offline(fleet: Fleet, collector: Node, agent: Node, backup: Path) -> No
         fleet.up(agent)
         agent.kill()
     fleet.up(agent)
+    spool = fleet.home("agent") / "spool"
     for _ in range(6):
-        fleet.write("agent", "app", BATCH)
-        time.sleep(0.15)  # so that each is a frame of its own
+        known = look(LookingDisk(spool)).next_seq
+        fleet.write("agent", "app", BATCH)  # a frame of its own
+        wait_for(lambda known=known: look(LookingDisk(spool)).next_seq > known, "a frame", PATIENCE)  # type: ignore[misc]
     fleet.up(collector)
 
 

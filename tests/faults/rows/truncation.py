@@ -133,7 +133,7 @@ def storm(run: Run) -> Outcome:
     source = fleet.agent("agent", "collector", more=more)
 
     def lags() -> Counter[str]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=PATIENCE) as answer:
             found = LAG.findall(answer.read().decode())
         return Counter({Path(file).stem: int(float(size)) for file, size in found})
 
