@@ -6,6 +6,7 @@ from faults.row import Row
 from faults.rows.hostile import ROWS
 
 
+@pytest.mark.timeout(900)  # a row waits as long as a busy machine needs
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_nothing_is_lost_doubled_or_altered(row: Row) -> None:
     short.check(row)
