@@ -179,6 +179,7 @@ class DeadLetters:
         file = self._disk.create(path, HEADER_SIZE)
         try:
             file.write([_file_header(self._stream)], 0)
+            file.sync()  # a letter that outlived the header would be nobody's: written again, it would be there twice
             self._disk.sync_folder(FOLDER)
         except SpoolFailed:
             file.close()

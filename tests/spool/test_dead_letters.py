@@ -1,11 +1,13 @@
 """Dead letters are copied to their files exactly once, whatever happened to the files."""
 
+import random
+from itertools import count
 from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.simdisk import SimDisk
+from support.simdisk import Crash, SimDisk
 from support.spool_model import frame_of, letter_of, letters_on
 
 from shipper.spool.dead_letters import FOLDER, HEADER_SIZE, StoredLetter, _encode, _letter_head, letters
@@ -147,6 +149,26 @@ def test_letters_of_another_spool_are_not_taken_for_ones_own() -> None:
     store = store_on(fresh)
     write(store, 2, 3)
     assert letters_on(fresh) == ["1", "2", "3"]
+
+
+def test_whatever_a_power_cut_leaves_of_a_new_file_each_letter_is_there_once() -> None:
+    """Also the last one alone, in the sectors behind those of the header that got lost."""
+    disk = SimDisk()
+    store = store_on(disk)
+    store.log.commit([EntryDraft(dead_letters=[letter_of(1), letter_of(2, 3000), letter_of(3, 3000)])])
+    disk.kill()
+    for at in count(1):
+        dying = disk.copy()
+        dying.crash_at = dying.steps + at
+        try:
+            store_on(dying)
+            break
+        except Crash:
+            for seed in range(20):
+                after = dying.power_cut("some", "some", random.Random(seed))
+                store_on(after)
+                assert letters_on(after) == ["1", "2", "3"]
+    assert at > 5
 
 
 def test_files_end_at_their_size_and_their_room_is_counted() -> None:
