@@ -22,7 +22,7 @@ help: ## show this
 demo: $(STAMP) ## a collector and an agent through an outage, half a minute
 	@$(BIN)/shipper demo
 
-test: $(STAMP) ## all tests
+test: $(STAMP) ## all tests; SHIPPER_SEED=0: with examples and faults at random
 	@$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=loadfile
 
 torture: $(STAMP) ## every fault of tests/faults in its long form, hours; ROWS="--only WORD --seed N" for a part

@@ -17,8 +17,8 @@ from shipper import log
 
 __all__ = ["kafka", "kafka_cluster", "kafka_jars", "own_kafka", "start_kafka"]
 
-# Time says nothing on a shared machine: no deadline an example, no complaint about slow generation. The examples are the
-# same every time, so that a red run is the change's; SHIPPER_SEED=0 looks for new ones.
+# Time says nothing on a shared machine: no deadline an example, no complaint about slow generation. The examples are
+# the same every time, so that a red run is the change's; SHIPPER_SEED=0 looks for new ones.
 settings.register_profile(
     "shipper",
     deadline=None,

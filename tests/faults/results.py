@@ -24,7 +24,8 @@ or out of order, and the ledger (`shipper audit`) balances where it is asked. "N
 - *must fire*: where it says "all", a single fault that did not fire fails the row. Where it says "one", one is enough
   to pass: what such a fault meets is left to chance, and *fired* says how many of them count.
 - *seconds to recover*: from the end of a fault until lines arrived again; "simulated": of a simulated clock.
-- *commit*: what the row ran on; `+`: with changes that were not committed.
+- *commit*: what the row ran on; `+`: with changes that were not committed. Commits of 20 to 22 November 2026 that are
+  not in this history went into it as one, e6e7c48.
 
 In the long form some rows also have to be quick: once a network is whole, lines arrive again within {SOON:g} s (the
 median; the table has the longest, too), and the backlog of a slow sink drains at least {DRAINS:g} times as fast as
