@@ -1,6 +1,7 @@
 """The bench's command line; see README.md."""
 
 import argparse
+import compileall
 import os
 import sys
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import shipper
+import shipper_processors
 from benchmarks import (
     append,
     backlog,
@@ -85,6 +88,8 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     cores = Cores.choose()
     os.sched_setaffinity(0, {cores.other})
+    for package in (shipper, shipper_processors):  # as pip leaves them: nobody compiles at each start
+        compileall.compile_dir(package.__path__[0], quiet=2)
     lines = dict.fromkeys(_CHAINS, _QUICK_LINES) | {"6": _QUICK_EVENTS} if args.quick else _LONG_LINES
     about = report.surroundings()
     name = f"{'quick-' if args.quick else ''}{datetime.now(UTC):%Y%m%dT%H%M%S}"

@@ -15,6 +15,8 @@ _POLL: Final = 0.02
 _KIB: Final = 1024
 _SPARE: Final = 1 << 30
 _CPUCLOCK_SCHED: Final = 2
+_NOT_A_CHILDS: Final = ("GRPC_", "PYTHONDONTWRITEBYTECODE")
+"""The parts of shipper that the bench uses set gRPC's variables for themselves. And what pip installs is compiled."""
 
 
 class BenchError(Exception):
@@ -72,8 +74,7 @@ class Child:
                     stdout=output if stdout is None else stdout,
                     stderr=output,
                     cwd=log.parent,
-                    # The parts of shipper that the bench uses set gRPC's variables for themselves, not for a child.
-                    env={name: value for name, value in os.environ.items() if not name.startswith("GRPC_")},
+                    env={name: value for name, value in os.environ.items() if not name.startswith(_NOT_A_CHILDS)},
                 )
         finally:
             os.sched_setaffinity(0, here)
