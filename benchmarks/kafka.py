@@ -35,7 +35,7 @@ from benchmarks.peers.peer import Missing
 from benchmarks.processes import BenchError, Child, Cores, Usage
 from benchmarks.profile import sample
 from benchmarks.report import Bar, Row, per
-from benchmarks.rig import Rig, wait_until
+from benchmarks.rig import Rig, cache, wait_until
 from benchmarks.verify import Content, Verdict
 
 MODES: Final[dict[str, dict[str, Any]]] = {"at least once": {}, "exactly once": {"exactly_once": True}}
@@ -170,6 +170,7 @@ def _ship_with_fluent_bit(program: Path, corpus: Corpus, broker: Broker, folder:
         topic = _topic(broker)
         config = rig.folder / "fluent-bit.conf"
         config.write_text(_CONFIG.format(path=corpus.path, address=broker.address, topic=topic))
+        cache(corpus.path)
         child = rig.adopt(Child([str(program), "-c", str(config)], cores.measured, rig.folder / "peer.log"))
         wait_until(lambda: _count(broker, topic) >= corpus.lines, child, "shipped all", _TIMEOUT)
         used = child.stop(_TIMEOUT)

@@ -1,5 +1,6 @@
 """An agent and a collector as a user runs them: config files, ``python -m shipper run``, a port on 127.0.0.1."""
 
+import glob
 import http.client
 import json
 import shutil
@@ -19,6 +20,7 @@ from benchmarks.processes import BenchError, Child, Cores
 _START: Final = 60.0
 """Seconds in which a process must have started, on a machine that is busy with others: seconds otherwise."""
 _DRAIN: Final = 180.0
+_MIB: Final = 1024 * 1024
 _PROCESSORS: Final = Path(__file__).parent / "processors"
 
 
@@ -89,6 +91,7 @@ class Rig:
             "sinks": {"central": {"type": "grpc", "addresses": [f"127.0.0.1:{self.port}"]}},
             **extra,
         }
+        cache(path)
         return self._run("agent", config, self.cores.measured, once=once)
 
     def _run(self, name: str, config: dict[str, Any], core: int, *, once: bool = False, piped: bool = False) -> Child:
@@ -105,6 +108,14 @@ class Rig:
         """Another process that ends with the rig."""
         self._children.append(child)
         return child
+
+
+def cache(path: Path) -> None:
+    """Have in the page cache what is to be read: ``path``, or what a pattern means. Some machines drop it soon."""
+    for name in glob.glob(str(path)):
+        with open(name, "rb", buffering=0) as file:
+            while file.read(_MIB):
+                pass
 
 
 def wait_until(done: Callable[[], bool], child: Child, what: str, timeout: float = _START) -> None:

@@ -14,7 +14,7 @@ from benchmarks import throughput, verify
 from benchmarks.peers.jobs import Job
 from benchmarks.peers.peer import Peer
 from benchmarks.processes import BenchError, Child, Cores
-from benchmarks.rig import Rig
+from benchmarks.rig import Rig, cache
 from benchmarks.verify import Verdict
 
 _TIMEOUT: Final = 600.0
@@ -46,6 +46,7 @@ def run_peer(peer: Peer, program: str, job: Job, folder: Path, cores: Cores) -> 
         work.mkdir()
         output = work / "output"
         command = peer.command(program, job.workload.number, job.corpus.path, output)
+        cache(job.corpus.path)
         child = rig.adopt(Child(command, cores.measured, rig.folder / "peer.log"))
         peak = _watch(child, output, peer.mark, job.wanted)
         before = child.cpu()  # with what is left of children that it does not wait for
