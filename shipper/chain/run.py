@@ -115,7 +115,8 @@ class Chain:
         if plan is not None and rows is not None:
             plan.learn(rows.rewritten, rows.count)
         self.invalid_utf8 += invalid
-        self._errors += work.kept_errors
+        if work.kept_errors:
+            self._errors += work.kept_errors
         for step in self.steps:
             step.save(done.state)
         return done
@@ -126,8 +127,10 @@ class Chain:
 
     def take_errors(self) -> list[tuple[str, int]]:
         """How many records failed and went on with the error in a field, by processor, since the last call."""
-        errors, self._errors = self._errors, Counter()
-        return list(errors.items())
+        errors = list(self._errors.items())
+        if errors:
+            self._errors = Counter()
+        return errors
 
     def teardown(self) -> None:
         """After the last batch: the processors give back what they hold. One that fails does not stop the others."""

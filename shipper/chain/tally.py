@@ -53,11 +53,12 @@ class Tally:
 
     def ranges(self, survivors: Collection[int]) -> list[SourceRange]:
         """The ranges with their counts. ``survivors``: of each record that goes on, the index it was read with."""
-        kept = Counter({0: len(survivors)}) if self.one_range else Counter(map(self._range, survivors))
-        gone: dict[int, Counter[str]] = {}
+        kept = {0: len(survivors)} if self.one_range else Counter(map(self._range, survivors))
+        gone: dict[int, dict[str, int]] = {}
         for (index, why), count in self._gone.items():
-            gone.setdefault(0 if self.one_range else self._range(index), Counter())[why] += count
-        return [_counted(span, kept[at], gone.get(at, Counter())) for at, span in enumerate(self._ranges)]
+            whys = gone.setdefault(0 if self.one_range else self._range(index), {})
+            whys[why] = whys.get(why, 0) + count
+        return [_counted(span, kept.get(at, 0), gone.get(at, {})) for at, span in enumerate(self._ranges)]
 
     def _range(self, index: int) -> int:
         return bisect_right(self._bounds, index) - 1
@@ -74,6 +75,9 @@ def _ranges(batch: Batch, count: int) -> list[SourceRange]:
     return batch.ranges
 
 
-def _counted(span: SourceRange, kept: int, gone: Counter[str]) -> SourceRange:
+def _counted(span: SourceRange, kept: int, gone: dict[str, int]) -> SourceRange:
     failed = span.failed + gone.pop(FAILED, 0)
-    return msgspec.structs.replace(span, kept=kept, dropped=dict(Counter(span.dropped) + gone), failed=failed)
+    dropped = {**span.dropped}
+    for why, count in gone.items():
+        dropped[why] = dropped.get(why, 0) + count
+    return msgspec.structs.replace(span, kept=kept, dropped=dropped, failed=failed)

@@ -17,7 +17,7 @@ from shipper.log import get_logger
 from shipper.sources.file.schedule import AWAY, READY
 from shipper.sources.file.tail import Tail
 
-OPEN_FILES: Final = 256
+OPEN_FILES: Final = 1024
 """So many files stay open."""
 _SHARE: Final = 4
 """A source takes this part of the descriptors that the process may have: others need some too."""
