@@ -153,7 +153,7 @@ def _workloads(
         outage.measure, *_OUTAGES["full" if args.full else "quick" if quick else "long"], folder, cores
     )
     known["14"] = partial(kafka.measure, _QUICK_LINES if quick else _KAFKA_LINES, 1 if quick else 3, folder, cores)
-    known["15"] = partial(many.measure, _QUICK_LINES if quick else _LONG_LINES["1"], 1 if quick else 5, folder, cores)
+    known["15"] = partial(many.measure, _QUICK_LINES if quick else _LONG_LINES["1"], 1 if quick else 7, folder, cores)
     known["L"] = partial(
         ledger.measure,
         3 if quick else 5,
