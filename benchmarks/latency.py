@@ -4,6 +4,9 @@ What is timed is the line's arrival in this process, through the collector's ``s
 given what is durable in the collector's spool, so the line was durable some time *before*: the figures are upper
 bounds (they hold two hand-overs between threads and a pipe too many). Writer and reader share the collector's core.
 
+When a line is on its way the agent's own ``stdout`` sink tells: it is durable in the agent's spool then, and a sink has
+it.
+
 ``fdatasync`` is measured beside on the same disk: as in the spool, small writes into an allocated file.
 """
 
@@ -27,6 +30,8 @@ from benchmarks.rig import Rig
 _RATE: Final = 100.0
 _QUIET: Final = (0.3, 0.7)
 """Seconds between lines into a quiet file, drawn evenly: longer than the default ``max_delay`` of 100 ms."""
+_ON_ITS_WAY: Final = 5.0
+"""Milliseconds."""
 _ARRIVAL: Final = 15.0
 _PROBES: Final = 300
 _PROBE_SIZE: Final = 512
@@ -39,24 +44,35 @@ def measure(seconds: float, folder: Path, cores: Cores) -> list[Row]:
     busy = Corpus.write("json", int(_RATE * seconds) + 1, folder)
     quiet = Corpus.write("json", int(seconds / (sum(_QUIET) / 2)) + 1, folder)
     rows = _rows("100 lines a second, max_delay 0", busy, {"batch": {"max_delay": "0s"}}, 1 / _RATE, folder, cores)
-    return rows + _rows("one line into a quiet file", quiet, {}, None, folder, cores)
+    rows += _rows("one line into a quiet file", quiet, {}, None, folder, cores)
+    alone = {"sinks": {"out": {"type": "stdout"}}}
+    return rows + _rows("one line into a quiet file, on its way", quiet, alone, None, folder, cores, on_its_way=True)
 
 
 def _rows(
-    what: str, corpus: Corpus, extra: dict[str, Any], every: float | None, folder: Path, cores: Cores
+    what: str,
+    corpus: Corpus,
+    extra: dict[str, Any],
+    every: float | None,
+    folder: Path,
+    cores: Cores,
+    *,
+    on_its_way: bool = False,
 ) -> list[Row]:
+    """``on_its_way``: the agent prints the lines, and there is no collector."""
     with Rig(folder / "workload-9", cores) as rig:
-        collector = rig.collector({"type": "stdout"}, piped=True)
+        collector = None if on_its_way else rig.collector({"type": "stdout"}, piped=True)
         live = rig.folder / "live.log"
         live.touch()
-        agent = rig.agent(live, extra, once=False)
-        reader = _Reader(collector)
+        agent = rig.agent(live, extra, once=False, piped=on_its_way)
+        reader = _Reader(collector or agent)
         sent = _write(corpus, live, every, reader, agent)
         if not reader.has(corpus.lines, _ARRIVAL):
             raise BenchError(f"{len(reader.arrived)} of {corpus.lines} lines arrived\n{agent.tail()}")
         syncs = _fdatasync(rig.folder / "probe")
         agent.stop(_ARRIVAL)
-        collector.stop(_ARRIVAL)
+        if collector is not None:
+            collector.stop(_ARRIVAL)
         reader.join()
     check = verify.compare(corpus, verify.expect_raw, (record.get("message") for _, record in reader.arrived))
     took = [_MS * (at - start) for start, (at, _) in zip(sent, reader.arrived, strict=False)][1:]
@@ -65,7 +81,9 @@ def _rows(
         sync = percentile(syncs, share)
         bar = Bar(now + 2 * sync, at_least=False) if now else None
         details: dict[str, float | str] = {f"fdatasync p{share} ms": sync, "lines": len(took), "longest ms": max(took)}
-        target = Bar(goal + 2 * sync, at_least=False)
+        target: Bar | None = Bar(goal + 2 * sync, at_least=False)
+        if on_its_way:
+            bar, target = Bar(_ON_ITS_WAY, at_least=False) if now else None, None
         rows.append(Row("9", f"{what}: p{share}", percentile(took, share), "ms", bar, target, check, details))
     return rows
 
@@ -99,12 +117,12 @@ def _write(corpus: Corpus, live: Path, every: float | None, reader: "_Reader", a
 
 
 class _Reader:
-    """A thread that notes when each record came out of the collector."""
+    """A thread that notes when each record came out of the last process."""
 
-    def __init__(self, collector: Child) -> None:
+    def __init__(self, last: Child) -> None:
         self.arrived: list[tuple[float, dict[str, Any]]] = []
         self._more = threading.Condition()
-        self._output = collector.stdout
+        self._output = last.stdout
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -123,8 +141,10 @@ class _Reader:
             return self._more.wait_for(lambda: len(self.arrived) >= count, timeout)
 
     def join(self) -> None:
-        """Wait for the end of the output."""
+        """Wait for the end of the output, and give the pipe back."""
         self._thread.join(_ARRIVAL)
+        if self._output is not None and not self._thread.is_alive():
+            self._output.close()
 
 
 def _fdatasync(path: Path) -> list[float]:

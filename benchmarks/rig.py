@@ -82,9 +82,18 @@ class Rig:
         return child
 
     def agent(
-        self, path: Path, extra: dict[str, Any], *, once: bool, source: Mapping[str, Any] = MappingProxyType({})
+        self,
+        path: Path,
+        extra: dict[str, Any],
+        *,
+        once: bool,
+        piped: bool = False,
+        source: Mapping[str, Any] = MappingProxyType({}),
     ) -> Child:
-        """Start an agent that reads ``path``, which may be a pattern. ``source``: more settings of its source."""
+        """Start an agent that reads ``path``, which may be a pattern.
+
+        ``piped``: its standard output is a pipe. ``source``: more settings of its source.
+        """
         config = {
             "data_dir": str(self.folder / "agent"),
             "sources": {"app": {"type": "file", "include": [str(path)], **source}},
@@ -92,7 +101,7 @@ class Rig:
             **extra,
         }
         cache(path)
-        return self._run("agent", config, self.cores.measured, once=once)
+        return self._run("agent", config, self.cores.measured, once=once, piped=piped)
 
     def _run(self, name: str, config: dict[str, Any], core: int, *, once: bool = False, piped: bool = False) -> Child:
         path = self.folder / f"{name}.yaml"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import backlog, fanin, idle, kafka, many, outage, rsyslog, throughput, workers
+from benchmarks import backlog, fanin, idle, kafka, latency, many, outage, rsyslog, throughput, workers
 from benchmarks.processes import BenchError, Cores, need_room
 from benchmarks.report import Row
 from benchmarks.throughput import Workload
@@ -37,6 +37,10 @@ def test_what_a_chain_makes_of_a_file_is_what_must_arrive(
 
 def test_idle_agents_have_shipped_every_line_before_they_are_measured(tmp_path: Path, cores: Cores) -> None:
     assert_clean(idle.measure(0.2, tmp_path, cores, (3,)), {"8"})
+
+
+def test_lines_whose_way_is_timed_arrive_all_of_them_and_in_order(tmp_path: Path, cores: Cores) -> None:
+    assert_clean(latency.measure(1, tmp_path, cores), {"9"})
 
 
 def test_a_backlog_and_the_live_log_behind_it_arrive_whole_through_a_kill(tmp_path: Path, cores: Cores) -> None:
