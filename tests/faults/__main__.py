@@ -28,10 +28,12 @@ def main(arguments: list[str]) -> int:
         _print(msgspec.json.encode(run_row(rows[0], asked.form, seed, asked.injections)).decode())
         return 0
     _print(f"seed {seed}, {len(rows)} rows")
-    results = run_rows(rows, asked.form, seed, asked.jobs, asked.injections, _say)
-    if asked.report:
-        merge(asked.report, results, every)
-    states = [result.state for result in results]
+    states: list[str] = []
+    for result in run_rows(rows, asked.form, seed, asked.jobs, asked.injections):
+        _say(result)
+        states.append(result.state)
+        if asked.report:  # each at once: a campaign that is cut short keeps what it has
+            merge(asked.report, [result], every)
     _print(f"{states.count('passed')} passed, {states.count('failed')} failed, {states.count('not run')} not run")
     return 1 if "failed" in states else 0
 

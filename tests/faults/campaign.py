@@ -8,8 +8,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -83,18 +83,12 @@ def _cpu() -> float:
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
-def run_rows(
-    rows: list[Row], form: Form, seed: int, jobs: int, injections: int | None, say: Callable[[Result], None]
-) -> list[Result]:
-    """Run rows, so many side by side, each in a process of its own; ``say`` hears of each as it ends."""
-
-    def one(row: Row) -> Result:
-        result = _in_process(row, form, seed, injections)
-        say(result)
-        return result
-
+def run_rows(rows: list[Row], form: Form, seed: int, jobs: int, injections: int | None) -> Iterator[Result]:
+    """Run rows, so many side by side, each in a process of its own; each result as its row ends."""
     with ThreadPoolExecutor(jobs) as threads:
-        return list(threads.map(one, rows))
+        running = [threads.submit(_in_process, row, form, seed, injections) for row in rows]
+        for ended in as_completed(running):
+            yield ended.result()
 
 
 def _in_process(row: Row, form: Form, seed: int, injections: int | None) -> Result:

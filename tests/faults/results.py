@@ -143,6 +143,9 @@ def _extent(results: Sequence[Result], rows: Sequence[Row]) -> str:
         f"**{len(ran)} of all {len(rows)} rows (`{REPLAY} --list`) have had a long run: "
         f"{states.count('passed')} passed, {states.count('failed')} failed.**"
     )
+    commits = {result.commit for result in results if result.row in ran}
+    if len(ran) == len(rows) and len(commits) == 1 and all(commits):
+        said += f" All of them at {commits.pop()}."
     without = [row.name for row in rows if row.name not in ran]
     if without:
         said += f" {len(without)} had none yet: {'; '.join(without)}."

@@ -1,10 +1,13 @@
 """How rows are run, told and kept."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from faults.__main__ import main
 from faults.campaign import run_row, run_rows
 from faults.results import Report, Result, markdown, merge
 from faults.row import Outcome, Row, Run, all_rows
@@ -203,10 +206,32 @@ def test_what_a_row_judges_in_another_way_stands_with_its_fault() -> None:
 
 
 def test_a_row_is_run_in_a_process_of_its_own_and_one_that_nobody_knows_has_failed() -> None:
-    told: list[Result] = []
-    results = run_rows([row("nobody knows it")], "short", 7, 1, None, told.append)
+    results = list(run_rows([row("nobody knows it")], "short", 7, 1, None))
     assert [(each.state, each.why) for each in results] == [("failed", "its process ended with 2")]
-    assert told == results
+
+
+def test_a_campaign_that_is_cut_short_keeps_the_rows_that_have_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [each.name for each in all_rows()[:2]]
+
+    def cut_short(*_: object) -> Iterator[Result]:
+        yield result(names[0])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("faults.__main__.run_rows", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        main(["--only", names[0], "--only", names[1], "--report", str(tmp_path)])
+    kept = msgspec.json.decode((tmp_path / "campaign.json").read_bytes(), type=Report)
+    assert [each.row for each in kept.rows] == names[:1]
+
+
+def test_a_report_says_when_all_its_rows_ran_at_one_commit() -> None:
+    rows = [row("a"), row("b")]
+    both = [result("a", commit="abc"), result("b", commit="abc")]
+    assert "0 failed.** All of them at abc." in markdown(Report(both, []), rows)
+    both[1].commit = "def"
+    assert "All of them" not in markdown(Report(both, []), rows)
 
 
 def test_every_row_has_a_name_of_its_own_and_both_its_forms() -> None:
