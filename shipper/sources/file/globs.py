@@ -1,8 +1,10 @@
 """``include`` and ``exclude``: which files are meant, and which directories have to be watched to notice more.
 
-A pattern is an absolute path whose parts may hold ``*``, ``?`` and ``[...]``; ``**`` stands for any number of
-directories, at the end for all files below. As in a shell a leading dot has to be written out. ``**`` does not enter
-symbolic links to directories (they may lead in circles); a link that another part of the pattern names is followed.
+A pattern is a path whose parts may hold ``*``, ``?`` and ``[...]``; ``**`` stands for any number of directories, at the
+end for all files below. A relative one starts at the working directory; in ``exclude`` one without a slash is a name in
+any directory, and so one that begins with ``**`` is a path below any. As in a shell a leading dot has to be written out.
+``**`` does not enter symbolic links to directories (they may lead in circles); a link that another part of the pattern
+names is followed.
 """
 
 import fnmatch
@@ -78,15 +80,17 @@ class Scan:
 class Globs:
     """The patterns of one source.
 
-    :raises ValueError: a pattern is empty, or names no file.
+    :raises ValueError: a pattern is empty, names no file, or excludes nothing.
     """
 
     def __init__(self, include: Sequence[str], exclude: Sequence[str] = ()) -> None:
         if not all(_split(pattern) for pattern in [*include, *exclude]):
             raise ValueError("a pattern must name files, as in /var/log/app/*.log")
-        absolute = [os.path.abspath(os.path.expanduser(pattern)) for pattern in include]
-        self.include = {pattern: _split(pattern) for pattern in absolute}
-        self._exclude = [_split(os.path.expanduser(p)) if "/" in p else [_DEEP, p] for p in exclude]
+        _refuse_idle(include, exclude)
+        self.include = {pattern: _split(pattern) for pattern in map(_absolute, include)}
+        self._exclude = [
+            _split(_absolute(pattern)) if _has_place(pattern) else _split(f"{_DEEP}/{pattern}") for pattern in exclude
+        ]
         names = {part for parts in self.include.values() for part in parts if part != _DEEP}
         self._any_name = re.compile("|".join(f"(?:{fnmatch.translate(name)})" for name in sorted(names)))
         self.deep = any(_DEEP in parts[:-1] for parts in self.include.values())
@@ -173,6 +177,27 @@ class Globs:
         if self.deep and stat.S_ISDIR(info.st_mode):
             return  # meant by ``**`` only on the way to files: nothing to warn of
         scan.files[path] = Sighting(path, where, info, pattern)
+
+
+def _absolute(pattern: str) -> str:
+    return os.path.abspath(os.path.expanduser(pattern))
+
+
+def _has_place(exclude: str) -> bool:
+    """Whether a pattern of ``exclude`` starts somewhere, and does not mean any directory."""
+    return "/" in exclude and not exclude.startswith(f"{_DEEP}/")
+
+
+def _refuse_idle(include: Sequence[str], exclude: Sequence[str]) -> None:
+    """What seems to keep files here, and does not, is worse than an error."""
+    if any(not os.path.isabs(os.path.expanduser(pattern)) for pattern in include):
+        return
+    for pattern in exclude:
+        if _has_place(pattern) and not os.path.isabs(os.path.expanduser(pattern)):
+            raise ValueError(
+                f"exclude: {pattern} starts at the working directory, but no pattern of include does: write the whole "
+                f"path, or {_DEEP}/{pattern.removeprefix('./')} for any directory"
+            )
 
 
 def _split(path: str) -> list[str]:

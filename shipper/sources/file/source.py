@@ -41,7 +41,8 @@ class FileSource(Source):
     """Which files: paths with ``*``, ``?``, ``[...]`` and ``**`` for any number of directories. A relative one
     starts at the working directory of the process, ``~`` is the home directory."""
     exclude: list[str] = msgspec.field(default_factory=list)
-    """Which of them not: patterns as in ``include``, or names without a slash, as in ``*.gz``."""
+    """Which of them not: patterns as in ``include``, or names without a slash, as in ``*.gz``, and paths below any
+    directory, as in ``**/private/*.log``."""
     start_at: Literal["beginning", "end"] = "beginning"
     """Where to begin in files that are there when a pattern is used for the first time. Files that appear later are
     always read from their beginning."""

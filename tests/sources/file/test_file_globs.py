@@ -58,6 +58,36 @@ def test_exclude_takes_files_out_by_name_or_by_path(tmp_path: Path) -> None:
     assert found(tmp_path, ["**/*.log"], [f"{tmp_path}/*/a.log"]) == ["a.log", "b.log", "old/deep/c.log"]
 
 
+def test_exclude_begins_where_include_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the working directory, and with ``..`` taken away. ``**`` at the beginning means any directory."""
+    make(tmp_path, "logs/a.log", "logs/private/b.log", "other/b.log")
+    monkeypatch.chdir(tmp_path)
+
+    def left(*exclude: str) -> list[str]:
+        globs = Globs(["logs/**/*.log", f"{tmp_path}/other/*.log"], exclude)
+        return sorted(os.path.relpath(path, tmp_path) for path in globs.scan().files)
+
+    assert left() == ["logs/a.log", "logs/private/b.log", "other/b.log"]
+    assert left("logs/private/b.log") == ["logs/a.log", "other/b.log"]
+    assert left("./logs/private/*") == ["logs/a.log", "other/b.log"]
+    assert left("logs/**") == ["other/b.log"]
+    assert left("other/../logs/a.log") == ["logs/private/b.log", "other/b.log"]
+    assert left(f"{tmp_path}/logs/../other/b.log") == ["logs/a.log", "logs/private/b.log"]
+    monkeypatch.chdir(tmp_path / "logs")
+    globs = Globs([f"{tmp_path}/**/*.log"], ["**/b.log"])
+    assert [os.path.relpath(path, tmp_path) for path in globs.scan().files] == ["logs/a.log"]
+
+
+def test_an_exclude_that_can_mean_none_of_the_included_files_is_refused() -> None:
+    """Nobody would notice that files which are to stay here are shipped."""
+    with pytest.raises(
+        ValueError, match=r"exclude: private/\*\.log starts at the working directory.*\*\*/private/\*\.log"
+    ):
+        Globs(["/var/log/**/*.log"], ["private/*.log"])
+    Globs(["/var/log/**/*.log", "here/*.log"], ["private/*.log"])
+    Globs(["/var/log/**/*.log"], ["~/private/*.log", "/private/*.log", "**/private/*.log", "*.gz"])
+
+
 def test_the_nearest_directory_that_exists_is_watched(tmp_path: Path) -> None:
     """And those where something may appear that the pattern means."""
     globs = Globs([f"{tmp_path}/app/logs/*.log"])
