@@ -2,9 +2,9 @@
 
 A pattern is a path whose parts may hold ``*``, ``?`` and ``[...]``; ``**`` stands for any number of directories, at the
 end for all files below. A relative one starts at the working directory; in ``exclude`` one without a slash is a name in
-any directory, and so one that begins with ``**`` is a path below any. As in a shell a leading dot has to be written out.
-``**`` does not enter symbolic links to directories (they may lead in circles); a link that another part of the pattern
-names is followed.
+any directory, and so one that begins with ``**`` is a path below any. As in a shell a leading dot has to be written
+out. ``**`` does not enter symbolic links to directories (they may lead in circles); a link that another part of the
+pattern names is followed.
 """
 
 import fnmatch
