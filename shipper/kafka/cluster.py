@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from aiokafka.conn import AIOKafkaConnection, create_conn
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import InvalidTopicError, KafkaConnectionError
 from aiokafka.protocol.admin import CreateTopicsRequest
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.metadata import MetadataRequest
@@ -138,7 +138,8 @@ class Cluster:
     ) -> None:
         """Make a topic; one that is there already stays as it is. -1: what the brokers have as their default.
 
-        :raises SinkError: the brokers refuse (or SourceError).
+        :raises InvalidTopicError: they make no topic of this name; its text says why.
+        :raises SinkError: they refuse for another reason (or SourceError).
         """
         request = CreateTopicsRequest([(topic, partitions, replication, [], list(settings))], 15_000, False)
         try:
@@ -147,6 +148,8 @@ class Cluster:
         except Exception as error:
             raise translate(error, f"topic {topic} cannot be made", self._tree) from error
         for _, code, *text in answer.topic_errors:
+            if code == InvalidTopicError.errno:
+                raise InvalidTopicError(*(each for each in text if each))
             if code not in {0, _EXISTS}:
                 why = f" ({text[0]})" if text and text[0] else ""
                 raise translate(for_code(code), f"topic {topic} cannot be made{why}", self._tree)

@@ -142,6 +142,8 @@ def in_plain_words(error: BaseException) -> str:
         return f"the broker does not know this user with this password ({_text(error)})"
     if isinstance(error, kafka.KafkaConnectionError) and error.__cause__ is not None:
         return in_plain_words(error.__cause__)
+    if isinstance(error, kafka.InvalidTopicError) and error.args:
+        return f"{_WORDS[type(error)]} ({_text(error)})"
     return _WORDS.get(type(error)) or _text(error)
 
 

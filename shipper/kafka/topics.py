@@ -9,6 +9,8 @@ them. Different values of a label give different topics:
 - a value that takes more than 120 characters so is cut, and ``_5F-`` and its hash take the place of the rest.
 
 No value renders to the last two: what they begin with is made only before two capital hexadecimal digits.
+
+Two names that differ in ``.`` and ``_`` only are different here, and brokers make the first of them only (``unified``).
 """
 
 import re
@@ -17,6 +19,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+_INTERNAL: Final = frozenset({"__cluster_metadata", "__consumer_offsets", "__share_group_state", "__transaction_state"})
+"""The brokers' own. To what is written there some answer as if a right were missing, which may be granted."""
 _LONGEST: Final = 249
 _VALUE_MAX: Final = 120
 _KEPT_OF_LONG: Final = 80
@@ -31,26 +35,31 @@ class NoTopic(Exception):
 class TopicTemplate:
     """A compiled template."""
 
-    def __init__(self, text: str) -> None:
-        """:raises ValueError: the template cannot be used; the message says why."""
+    def __init__(self, text: str, option: str = "topic") -> None:
+        """``option``: where the text stands in the config.
+
+        :raises ValueError: the template cannot be used; the message says why.
+        """
         self.text: Final = text
         self._parts: list[tuple[str, str | None]] = []
         try:
             pieces = list(string.Formatter().parse(text))
         except ValueError as error:
-            raise ValueError(f"topic {text!r}: {error}; a label stands in braces, as in logs-{{source}}") from error
+            raise ValueError(f"{option} {text!r}: {error}; a label stands in braces, as in logs-{{source}}") from error
         for literal, name, spec, conversion in pieces:
             if literal and not _NAME.fullmatch(literal):
                 odd = next(char for char in literal if not _NAME.fullmatch(char))
-                raise ValueError(f"topic {text!r}: Kafka takes no {odd!r} in a name; A-Z a-z 0-9 . _ - are left")
+                raise ValueError(f"{option} {text!r}: Kafka takes no {odd!r} in a name; A-Z a-z 0-9 . _ - are left")
             if name is not None and (spec or conversion or not name):
-                raise ValueError(f"topic {text!r}: in braces stands the name of a label and nothing else: {{source}}")
+                raise ValueError(
+                    f"{option} {text!r}: in braces stands the name of a label and nothing else: {{source}}"
+                )
             self._parts.append((literal, name))
         if self.constant is not None:
             try:
                 _checked(self.constant)
             except NoTopic as error:
-                raise ValueError(str(error)) from error
+                raise ValueError(f"{option}: {error}") from error
 
     @property
     def constant(self) -> str | None:
@@ -66,11 +75,19 @@ class TopicTemplate:
         return _checked(name)
 
 
+def unified(name: str) -> str:
+    """The same for all names of which brokers make only one: their metrics could not be told apart."""
+    return name.replace(".", "_")
+
+
 def _checked(name: str) -> str:
     if name in {"", ".", ".."}:
         raise NoTopic(f"Kafka takes no topic named {name!r}")
     if len(name) > _LONGEST:
         raise NoTopic(f"the topic {name[:60]}... has {len(name)} characters; Kafka takes {_LONGEST}")
+    own = unified(name)
+    if own in _INTERNAL:  # also what would stand in its way: a cluster whose brokers cannot make theirs has no groups
+        raise NoTopic(f"the topic {name} takes no records: Kafka keeps {own} for itself")
     return name
 
 

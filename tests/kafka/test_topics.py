@@ -45,6 +45,7 @@ def test_values_that_look_escaped_are_told_apart(one: str, other: str) -> None:
         ("logs-{source}", {}, "the frame has no label 'source', which the topic needs"),
         ("logs-{source}", {"source": ["a"]}, "the label 'source' is no scalar"),
         ("{source}", {"source": ".."}, "Kafka takes no topic named '..'"),
+        ("__{source}", {"source": "transaction.state"}, "Kafka keeps __transaction_state for itself"),
         ("{a}{b}{c}", {"a": "x" * 100, "b": "x" * 100, "c": "x" * 100}, "has 300 characters; Kafka takes 249"),
     ],
 )
@@ -64,6 +65,7 @@ def test_labels_that_give_none_say_why(template: str, labels: dict[str, Any], re
         ("logs-{}", "in braces stands the name of a label and nothing else"),
         ("logs-{source", "a label stands in braces"),
         ("x" * 250, "has 250 characters"),
+        ("__cluster_metadata", "topic: the topic __cluster_metadata takes no records"),
     ],
 )
 def test_a_template_that_is_none_is_refused(template: str, reason: str) -> None:

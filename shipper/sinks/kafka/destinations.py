@@ -1,7 +1,8 @@
 """Which topic a frame goes to, and whether that is there.
 
 A topic that is missing holds the sink up, by name: it may be made in a moment, and nothing is dropped. A name that the
-brokers will never take concerns the frames alone whose labels made it: their records go to the dead letters.
+brokers will never take concerns the frames alone whose labels made it: their records go to the dead letters. So does
+one that differs in ``.`` and ``_`` only from a topic that is there: brokers refuse to make it, whoever asks.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import Final
 import msgspec
 from aiokafka.errors import InvalidTopicError, LeaderNotAvailableError, UnknownTopicOrPartitionError
 
-from shipper.errors import FrameError, SinkUnavailable
+from shipper.errors import FrameError, SinkError, SinkUnavailable
 from shipper.kafka.cluster import Cluster
 from shipper.kafka.errors import in_plain_words, translate
 from shipper.kafka.topics import NoTopic, TopicTemplate
@@ -20,10 +21,10 @@ from shipper.sinks.base import Frame
 from shipper.sinks.flat import damaged, each_record
 from shipper.sinks.kafka.records import Handed
 
-_INTERNAL: Final = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
-"""The brokers' own. In a transaction they answer as if a right were missing, which may be granted."""
 _FRESH: Final = 300.0
 """Seconds after which the brokers are asked for a topic's partitions again: there may be more of them."""
+_REFUSED_FOR: Final = 60.0
+"""Seconds for which the brokers are not asked again for a topic that they refused: each time costs the controller."""
 _APPEARS: Final = 10.0
 """Seconds within which a topic that was made is known to the brokers."""
 _LOOK_EVERY: Final = 0.2
@@ -53,6 +54,8 @@ class Destinations:
         self._cursors = cursors
         self._template = template
         self._create = create
+        self._refusals: dict[str, tuple[float, str]] = {}
+        """Names that the brokers refused: when, on the monotonic clock, and why."""
 
     async def check(self) -> None:
         """Make sure of the topic where all records go to one.
@@ -61,8 +64,8 @@ class Destinations:
         :raises SinkError: this user may not use it, or it cannot be.
         """
         if self._template.constant is not None:
-            for name, reason in (await self._refused([self._template.constant])).items():
-                raise translate(InvalidTopicError(), f"topic {name}") from ValueError(reason)
+            for reason in (await self._refused([self._template.constant])).values():
+                raise SinkError(reason)
 
     async def assign(self, group: Sequence[Handed]) -> None:
         """Set each frame's topic, or refuse its records.
@@ -90,11 +93,16 @@ class Destinations:
         """The names that the brokers take for no topic, or that no records go to, each with the reason."""
         known = self._cluster.topics
         now = time.monotonic()
-        refused = {name: f"topic {name}: {in_plain_words(InvalidTopicError())}" for name in names if name in _INTERNAL}
+        self._refusals = {name: each for name, each in self._refusals.items() if now - each[0] < _REFUSED_FOR}
+        refused = {name: self._refusals[name][1] for name in names if name in self._refusals}
         if self._cursors in names:
             refused[self._cursors] = f"topic {self._cursors}: shippers keep there how far they are (cursor_topic)"
         stale = [n for n in names if n not in refused and (n not in known or now - known[n].at > _FRESH)]
-        return refused | (await self._looked_up(stale) if stale else {})
+        if stale:
+            found = await self._looked_up(stale)
+            self._refusals |= {name: (now, reason) for name, reason in found.items()}
+            refused |= found
+        return refused
 
     async def _looked_up(self, names: list[str]) -> dict[str, str]:
         refused: dict[str, str] = {}
@@ -103,24 +111,37 @@ class Destinations:
         while names:
             failures = await self._asked(names)
             names = []
-            for name, error in failures.items():
+            for name, failure in failures.items():
+                error: Exception | None = failure
+                if isinstance(failure, UnknownTopicOrPartitionError) and name not in made:
+                    error = await self._make(name)
+                    made.add(name)
                 if isinstance(error, InvalidTopicError):
                     refused[name] = f"topic {name}: {in_plain_words(error)}"
-                elif isinstance(error, UnknownTopicOrPartitionError) and self._create is None:
-                    raise SinkUnavailable(f"topic {name}: there is no such topic; make it, or set create_topics")
-                elif not isinstance(error, UnknownTopicOrPartitionError | LeaderNotAvailableError):
+                elif not isinstance(error, UnknownTopicOrPartitionError | LeaderNotAvailableError | None):
                     raise translate(error, f"topic {name}")
                 elif time.monotonic() > until:
                     raise SinkUnavailable(f"topic {name}: the brokers made it and do not know it yet")
                 else:
                     names.append(name)
-                    if self._create is not None and name not in made:
-                        made.add(name)
-                        partitions, replication = self._create.partitions or -1, self._create.replication or -1
-                        await self._cluster.create(name, partitions=partitions, replication=replication)
             if names:
                 await asyncio.sleep(_LOOK_EVERY)
         return refused
+
+    async def _make(self, name: str) -> InvalidTopicError | None:
+        """Make a topic; returns why there can be none of this name.
+
+        :raises SinkUnavailable: nobody asked for topics to be made.
+        :raises SinkError: the brokers refuse for another reason.
+        """
+        if self._create is None:
+            raise SinkUnavailable(f"topic {name}: there is no such topic; make it, or set create_topics")
+        partitions, replication = self._create.partitions or -1, self._create.replication or -1
+        try:
+            await self._cluster.create(name, partitions=partitions, replication=replication)
+        except InvalidTopicError as error:
+            return error
+        return None
 
     async def _asked(self, names: list[str]) -> dict[str, Exception]:
         try:

@@ -82,7 +82,7 @@ async def test_a_topic_for_the_brokers_own_use_refuses_its_records_alone(kafka: 
     await outpost.deliver_all(kafka_sink(kafka, "{to}"))
     assert texts(await kafka.read(topic)) == [f"for {topic}"] * 2
     (letter,) = outpost.dead_letters()
-    assert letter.error == "topic __consumer_offsets: the brokers take no topic of this name"
+    assert letter.error == "the topic __consumer_offsets takes no records: Kafka keeps __consumer_offsets for itself"
 
 
 async def test_a_leader_that_is_killed_costs_and_doubles_nothing(kafka_cluster: Cluster, outpost: Outpost) -> None:
