@@ -18,6 +18,8 @@ from shipper.sinks.kafka.session import Plan, Session
 from shipper.sinks.worker import Worker
 
 _SMALLEST_LIMIT = 1024
+_LONGEST_LINGER = Duration(10)
+"""A third of the time for which records may wait before ``/readyz`` goes red and the watchdog ends the process."""
 
 
 class KafkaSink(Sink):
@@ -54,7 +56,7 @@ class KafkaSink(Sink):
     identity: bool = False
     """Write `_stream`, `_seq` and `_index` into the JSON object too."""
     linger: Duration = Duration(0)
-    """How long to wait for more records to fill a batch. Under load batches fill by themselves."""
+    """How long to wait for more records to fill a batch, at most 10s. Under load batches fill by themselves."""
     max_in_flight: ByteSize = ByteSize(16 * 1024 * 1024)
     """At most so many bytes wait for an acknowledgement, in memory, compressed."""
     max_message_bytes: ByteSize = ByteSize(1024 * 1024)
@@ -85,6 +87,11 @@ class KafkaSink(Sink):
             )
         if self.max_in_flight < 1:
             raise ValueError(f"max_in_flight is {self.max_in_flight}, expected at least 1 byte")
+        if self.linger > _LONGEST_LINGER:
+            raise ValueError(
+                f"linger is {self.linger}, expected at most {_LONGEST_LINGER}: records that wait for longer look as if "
+                "the sink were stuck"
+            )
         if not self.transaction_timeout >= 1:
             raise ValueError(f"transaction_timeout is {self.transaction_timeout:g} s, expected at least 1 s")
         topic = TopicTemplate(self.topic)

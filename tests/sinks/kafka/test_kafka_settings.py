@@ -11,6 +11,8 @@ from support.kafka_sinks import kafka_sink
 from shipper.config import load
 from shipper.errors import ConfigError
 from shipper.kafka.settings import Access, KafkaTls
+from shipper.readiness import STALL
+from shipper.units import Duration
 
 CONFIG = "data_dir: {folder}/data\nsources: {{a: {{type: stdin}}}}\nsinks:\n  out: {{type: kafka, {settings}}}\n"
 PLAIN = "brokers: ['k1:9092'], topic: logs"
@@ -35,6 +37,10 @@ def problems(folder: Path, settings: str) -> str:
         (f"{PLAIN}, compression: zip", "zstd"),
         (f"{PLAIN}, max_message_bytes: 10", "max_message_bytes is 10B, expected at least 1024 bytes"),
         (f"{PLAIN}, max_in_flight: 0", "max_in_flight is 0B, expected at least 1 byte"),
+        (
+            f"{PLAIN}, linger: 10001ms",
+            "linger is 10001ms, expected at most 10s: records that wait for longer look as if the sink were stuck",
+        ),
         (f"{PLAIN}, create_topics: {{partitions: 0}}", "partitions is 0, expected at least 1"),
         (f"{PLAIN}, create_topics: {{replicas: 3}}", "replication"),
         (f"{PLAIN}, tls: {{ca: /no/such/ca.pem}}", "/no/such/ca.pem"),
@@ -57,6 +63,11 @@ def test_a_setting_that_cannot_be_used_is_a_config_error(tmp_path: Path, setting
 )
 def test_what_should_be_looked_at_is_said(settings: dict[str, Any], cautions: list[tuple[str, str]]) -> None:
     assert kafka_sink(["k1:9092"], "logs", **settings).cautions() == cautions
+
+
+def test_the_longest_linger_leaves_the_brokers_time_before_the_sink_looks_stuck() -> None:
+    """``/readyz`` goes red, and the watchdog ends the process, when nothing moves for ``STALL`` seconds."""
+    assert kafka_sink(["k1:9092"], "logs", linger=Duration(STALL / 3)).linger == Duration(10)
 
 
 def test_a_sink_is_described_by_its_topic_and_its_brokers() -> None:
