@@ -45,6 +45,13 @@ class Sasl(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     password: str
     """Its password: ``${file:/etc/shipper/kafka-password}``."""
 
+    def __post_init__(self) -> None:
+        """:raises ValueError: one of them is empty, as it is where a file or a variable is."""
+        if not self.username:
+            raise ValueError("username is empty, expected the name of a user")
+        if not self.password:
+            raise ValueError(f"password is empty, expected that of the user {self.username}")
+
     def __repr__(self) -> str:
         return f"Sasl({self.mechanism}, {self.username})"  # without the password
 

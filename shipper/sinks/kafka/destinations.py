@@ -21,6 +21,10 @@ from shipper.sinks.base import Frame
 from shipper.sinks.flat import damaged, each_record
 from shipper.sinks.kafka.records import Handed
 
+_MOST_PARTITIONS: Final = 9999
+"""Kafka 4 makes at most 10,000 things at once, and the topic is one of them."""
+_MOST_COPIES: Final = 2**15 - 1
+"""In a request it has 15 bits."""
 _FRESH: Final = 300.0
 """Seconds after which the brokers are asked for a topic's partitions again: there may be more of them."""
 _REFUSED_FOR: Final = 60.0
@@ -34,15 +38,18 @@ class CreateTopics(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What topics are made with that are not there."""
 
     partitions: int | None = None
-    """How many partitions; without it what the brokers have as their default."""
+    """How many partitions, at most 9999; without it what the brokers have as their default."""
     replication: int | None = None
     """How many brokers hold each; without it what the brokers have as their default."""
 
     def __post_init__(self) -> None:
-        """:raises ValueError: no topic has so few."""
-        for name, number in (("partitions", self.partitions), ("replication", self.replication)):
-            if number is not None and number < 1:
-                raise ValueError(f"{name} is {number}, expected at least 1")
+        """:raises ValueError: no topic has so few, or so many."""
+        for name, number, most in (
+            ("partitions", self.partitions, _MOST_PARTITIONS),
+            ("replication", self.replication, _MOST_COPIES),
+        ):
+            if number is not None and not 1 <= number <= most:
+                raise ValueError(f"{name} is {number}, expected 1 to {most}")
 
 
 class Destinations:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from shipper.errors import SinkUnavailable
 from shipper.kafka.batch import Compression
 from shipper.kafka.settings import CLIENT_ID, Access, KafkaTls, Sasl
-from shipper.kafka.topics import TopicTemplate
+from shipper.kafka.topics import TopicTemplate, unified
 from shipper.sinks.base import ByteSize, Claimed, Duration, Item, Outlet, Sink
 from shipper.sinks.kafka.books import Books
 from shipper.sinks.kafka.destinations import CreateTopics
@@ -20,6 +20,8 @@ from shipper.sinks.worker import Worker
 _SMALLEST_LIMIT = 1024
 _LONGEST_LINGER = Duration(10)
 """A third of the time for which records may wait before ``/readyz`` goes red and the watchdog ends the process."""
+_LONGEST_TRANSACTION = Duration(24 * 86400)
+"""In a request it has 31 bits of milliseconds, which are almost 25 days."""
 
 
 class KafkaSink(Sink):
@@ -75,7 +77,7 @@ class KafkaSink(Sink):
     """With `exactly_once`: a compacted topic with one partition, shared by the shippers of a cluster."""
     transaction_timeout: Duration = Duration(60)
     """With `exactly_once`: when the brokers abort a transaction that a dead shipper left open. Readers wait for that;
-    no transaction may take longer."""
+    no transaction may take longer. No more than the brokers' `transaction.max.timeout.ms` (15 minutes by default)."""
     client_id: str = CLIENT_ID
     """The name under which the brokers list this client."""
 
@@ -92,13 +94,12 @@ class KafkaSink(Sink):
                 f"linger is {self.linger}, expected at most {_LONGEST_LINGER}: records that wait for longer look as if "
                 "the sink were stuck"
             )
-        if not self.transaction_timeout >= 1:
-            raise ValueError(f"transaction_timeout is {self.transaction_timeout:g} s, expected at least 1 s")
-        topic = TopicTemplate(self.topic)
-        if TopicTemplate(self.cursor_topic).constant is None:
-            raise ValueError(f"cursor_topic is {self.cursor_topic!r}, expected a name without labels")
-        if topic.constant == self.cursor_topic:
-            raise ValueError(f"topic and cursor_topic are both {self.topic}: records and cursors need two topics")
+        if not 1 <= self.transaction_timeout <= _LONGEST_TRANSACTION:
+            raise ValueError(
+                f"transaction_timeout is {self.transaction_timeout}, expected 1s to {_LONGEST_TRANSACTION}, and no "
+                "more than transaction.max.timeout.ms of the brokers (15m unless they say otherwise)"
+            )
+        topic = self._checked_topic()
         self._plan = Plan(
             access=Access(self.brokers, self.tls, self.sasl, self.client_id),
             topic=topic,
@@ -125,6 +126,21 @@ class KafkaSink(Sink):
         self._once: ExactlyOnce | None = None
         self._books: Books | None = None
         self._connected = asyncio.Event()
+
+    def _checked_topic(self) -> TopicTemplate:
+        """:raises ValueError: one of the two topics is none, or they get in each other's way."""
+        topic = TopicTemplate(self.topic)
+        cursors = TopicTemplate(self.cursor_topic, "cursor_topic").constant
+        if cursors is None:
+            raise ValueError(f"cursor_topic is {self.cursor_topic!r}, expected a name without labels")
+        if topic.constant == cursors:
+            raise ValueError(f"topic and cursor_topic are both {cursors}: records and cursors need two topics")
+        if topic.constant is not None and unified(topic.constant) == unified(cursors):
+            raise ValueError(
+                f"topic is {topic.constant} and cursor_topic is {cursors}: Kafka makes only one of two topics that "
+                "differ in . and _ only"
+            )
+        return topic
 
     def cautions(self) -> list[tuple[str, str]]:
         """See ``Sink``."""

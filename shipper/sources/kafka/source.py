@@ -75,7 +75,7 @@ class KafkaSource(Source):
         self._access = Access(self.brokers, self.tls, self.sasl, self.client_id)
         self._pattern = self._topics_pattern()
         starts.milliseconds(self.start)
-        if not self.group:
+        if not self.group.strip():
             raise ValueError("group must not be empty: its name is where the positions are kept")
         names = [self.key_field, self.headers_field, self.timestamp_field, self.offset_field]
         given = [name for name in names if name is not None]
@@ -142,6 +142,8 @@ class KafkaSource(Source):
         if (self.pattern is None) == (not self.topics):
             raise ValueError("name either topics, as in [app, audit], or a pattern")
         if self.pattern is not None:
+            if not self.pattern:
+                raise ValueError("pattern is empty, expected a regular expression, as in 'logs-.*'")
             try:
                 re.compile(self.pattern)  # as it was written: an error means that
                 return re.compile(rf"(?:{self.pattern})\Z")
@@ -150,4 +152,6 @@ class KafkaSource(Source):
         for topic in self.topics:
             if not _TOPIC.fullmatch(topic):
                 raise ValueError(f"topics: {topic!r} is not the name of a topic: letters, digits, '.', '_' and '-'")
+            if topic in {".", ".."}:
+                raise ValueError(f"topics: {topic!r} is not the name of a topic: Kafka takes neither '.' nor '..'")
         return re.compile(rf"(?:{'|'.join(map(re.escape, self.topics))})\Z")
