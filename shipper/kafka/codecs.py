@@ -86,3 +86,16 @@ _DECODERS: Final[dict[str, Callable[[Any], bytes]]] = {
     "lz4_decode": _decoder(cramjam.lz4.decompress_into),
     "zstd_decode": _decoder(cramjam.zstd.decompress_into),
 }
+"""In the order of the numbers that batches have for them, from 1 on."""
+
+
+def decompress(code: int, payload: Any) -> bytes:
+    """What a batch holds whose attributes name this compression.
+
+    :raises ValueError: there is none of this number, or it is damaged, or larger than it may be.
+    """
+    if code == 0:
+        return bytes(payload)
+    if code > len(_DECODERS):
+        raise ValueError(f"a compression that is not known, {code}")
+    return [*_DECODERS.values()][code - 1](payload)

@@ -4,16 +4,19 @@ Its public methods make a Python object for each record, on the event loop, whic
 records on a worker thread does (decision 180). So whole fetches are taken out of its fetcher before it unpacks them.
 This file alone knows how; aiokafka 0.14 is what it was written against, and every test of the source fails where a
 later version differs.
+
+What was fetched is taken as the bytes that it is: aiokafka unpacks no batch behind one that is damaged, and none before
+it where it finds that out early; nor does it give a batch's bytes to whoever wants to read it otherwise.
 """
 
 import asyncio
 import re
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeAlias
 
+import aiokafka.consumer.fetcher
 from aiokafka import TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.consumer.fetcher import FetchError, FetchResult
@@ -23,6 +26,7 @@ from aiokafka.errors import (
     KafkaError,
     OffsetOutOfRangeError,
 )
+from aiokafka.record.memory_records import MemoryRecords
 
 from shipper.errors import ShipperError, SourceUnavailable
 from shipper.kafka.errors import SOURCE, translate
@@ -30,6 +34,7 @@ from shipper.kafka.settings import Access
 from shipper.sources.kafka import connect
 from shipper.sources.kafka.connect import Limits
 from shipper.sources.kafka.position import Committed
+from shipper.sources.kafka.sealed import behind, split
 from shipper.sources.kafka.unpack import Fetch
 
 Place: TypeAlias = tuple[str, int]
@@ -37,6 +42,17 @@ Place: TypeAlias = tuple[str, int]
 
 _SILENT: Final = 90.0
 """Seconds without such an answer after which everything is done anew, from the config's addresses."""
+
+
+class _Answer(MemoryRecords):  # type: ignore[misc]  # aiokafka ships no types
+    """aiokafka's batches of one answer, which hide the bytes that they are made of; with these."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.data = data
+
+
+aiokafka.consumer.fetcher.MemoryRecords = _Answer
 
 
 class Gone(NamedTuple):
@@ -126,14 +142,10 @@ class Client:
         if not result.check_assignment(result._topic_partition):
             return None
         parts = result._partition_records
-        batches: deque[Any] = deque()
-        try:
-            while parts._records.has_next():
-                batches.append(parts._records.next_batch())
-        except Exception as error:  # aiokafka's, or what its decoders raise for bytes that are none
-            raise self._translated(error, f"topic {place[0]}, partition {place[1]}") from error
+        batches = split(parts._records.data)
         state = result._assignment.state_value(place)
-        start, end = parts.next_fetch_offset, batches[-1].next_offset
+        start = parts.next_fetch_offset
+        end = max(start, behind(batches[-1]))
         state.consumed_to(end)
         aborted = sorted((first, producer) for producer, first in parts._aborted_transactions)
         committed = self._isolation == "read_committed"

@@ -5,10 +5,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from shipper.batch import ELSEWHERE, Batch, Labels, Payload, SourceRange
+from shipper.errors import ShipperError
 from shipper.sources.kafka.partition import Partition, encode
 from shipper.sources.kafka.position import Position
 from shipper.sources.kafka.records import Content, Maker, Rows, pieces
-from shipper.sources.kafka.unpack import Fetched, Missing, unpack
+from shipper.sources.kafka.unpack import Fetched, Missing, Unreadable, unpack
 
 
 class Cut:
@@ -16,6 +17,9 @@ class Cut:
 
     A batch covers its partition from where the one before it ended, whatever offsets have no record. Where a partition
     ends with such offsets alone there is no batch for them: the next one covers them.
+
+    Where something cannot be read, what stands before it is cut all the same, and so are the other partitions: whoever
+    gives up what is damaged gives up nothing else (decision 184).
     """
 
     def __init__(
@@ -34,34 +38,40 @@ class Cut:
         self._batches = self._all(portions)
         self.done = False
         """There are no more batches."""
+        self.ends: dict[Partition, int] = {}
+        """Of the partitions of which there are no more batches: how far they were read."""
+        self.failure: ShipperError | None = None
+        """Why one of them could not be read to its end; known once ``done``. It is not raised by ``read``: whoever
+        takes several batches at once would not learn of those before it."""
 
     def read(self) -> Batch | None:
-        """The next batch.
-
-        :raises ShipperError: what was fetched cannot be unpacked.
-        """
+        """The next batch."""
         batch = next(self._batches, None)
         self.done = batch is None
         return batch
 
     def _all(self, portions: Mapping[Partition, Sequence[Fetched]]) -> Iterator[Batch]:
         for partition, fetches in portions.items():
-            held, size = Rows([], []), 0
-            for fetch in fetches:
-                if isinstance(fetch, Missing):
-                    yield from self._made(partition, held, fetch.start)
-                    yield self._lost(partition, fetch)
-                    held, size = Rows([], []), 0
-                    continue
-                for records in unpack(fetch, partition.key):
-                    cut = pieces(Rows.of(records), self._max_bytes - size, self._max_bytes)
-                    for number, (rows, more) in enumerate(cut):
-                        if number:
-                            yield from self._made(partition, held, rows.records[0].offset)
-                            held, size = Rows([], []), 0
-                        held.add(rows)
-                        size += more
-            yield from self._made(partition, held, fetches[-1].end)
+            held, size, end = Rows([], []), 0, fetches[-1].end
+            try:
+                for fetch in fetches:
+                    if isinstance(fetch, Missing):
+                        yield from self._made(partition, held, fetch.start)
+                        yield self._lost(partition, fetch)
+                        held, size = Rows([], []), 0
+                        continue
+                    for records in unpack(fetch, partition.key):
+                        cut = pieces(Rows.of(records), self._max_bytes - size, self._max_bytes)
+                        for number, (rows, more) in enumerate(cut):
+                            if number:
+                                yield from self._made(partition, held, rows.records[0].offset)
+                                held, size = Rows([], []), 0
+                            held.add(rows)
+                            size += more
+            except Unreadable as found:
+                end, self.failure = found.at, self.failure or found.error
+            yield from self._made(partition, held, end)
+            self.ends[partition] = end
 
     def _made(self, partition: Partition, rows: Rows, end: int) -> Iterator[Batch]:
         """The batches of records, up to an offset."""
@@ -114,10 +124,7 @@ class Turn:
         self._off = False
 
     def read(self) -> Batch | None:
-        """The next batch; none where it was called off.
-
-        :raises ShipperError: what was fetched cannot be unpacked.
-        """
+        """The next batch; none where it was called off."""
         with self._lock:
             if self._off:
                 return None

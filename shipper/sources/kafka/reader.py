@@ -42,7 +42,7 @@ class Reader:
     async def hand_over(self, portions: Mapping[Partition, list[Fetched]]) -> None:
         """Have all of it taken; less where ``settle`` says that it is not ours any more.
 
-        :raises ShipperError: it cannot be unpacked, or not be written.
+        :raises ShipperError: some of it cannot be read, and all else was taken; or it cannot be written.
         """
         intake = self._intake
         cut = self._cut = Cut(intake.name, intake.labels, intake.max_bytes, self._maker, portions)
@@ -54,6 +54,8 @@ class Reader:
                 await self._blocked(taking, [partition.place for partition in portions])
             if not taking.cancelled():
                 taking.result()
+        if cut.failure is not None:
+            raise cut.failure
 
     async def _blocked(self, taking: "asyncio.Future[Receipt | None]", places: Iterable[Place]) -> None:
         """Wait, and have nothing fetched meanwhile that would only take memory. Heartbeats go on by themselves."""
@@ -82,8 +84,8 @@ class Reader:
     ) -> None:
         if taking.cancelled() or taking.exception() is not None:
             return
-        for partition, fetches in portions.items():
-            partition.passed = max(partition.taken, partition.passed, fetches[-1].end if cut.done else 0)
+        for partition in portions:
+            partition.passed = max(partition.taken, partition.passed, cut.ends.get(partition, 0))
         marks = [(partition, partition.passed) for partition in portions]
         receipt = taking.result()
         future = self._last if receipt is None else receipt.durable

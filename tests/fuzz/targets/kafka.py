@@ -1,21 +1,23 @@
 """What brokers send, and what whoever may write to a topic puts into records."""
 
-from collections import deque
+import struct
 from typing import Any, Final
 
-from aiokafka.errors import KafkaError
-from aiokafka.record.memory_records import MemoryRecords
 from fuzz.mutate import INTEGERS, mutated
 from fuzz.target import Target
 from hypothesis import strategies as st
 from support.kafka_records import record, sent
 from support.wire import frame
 
+from shipper.batch import Batch
 from shipper.chain.decode import records_of
-from shipper.errors import ShipperError
 from shipper.kafka.batch import Compression, Draft, headers, stamp
+from shipper.sources.kafka.cut import Cut
+from shipper.sources.kafka.partition import Partition
+from shipper.sources.kafka.position import Position
 from shipper.sources.kafka.records import Maker, Names, Rows, pieces
-from shipper.sources.kafka.unpack import Fetch, unpack
+from shipper.sources.kafka.sealed import split
+from shipper.sources.kafka.unpack import Fetch
 from shipper.spool.frame import crc32c
 
 _CRC_AT: Final = 17
@@ -31,6 +33,7 @@ def batches(draw: st.DrawFn) -> bytes:
         made.add(at, b"\x01", [b"value %d" % at] * 30, headers([("host", b"h")]), [])
     compression: Compression = draw(st.sampled_from(["none", "gzip", "snappy", "lz4", "zstd"]))
     data = made.build(compression)
+    struct.pack_into(">q", data, 0, 4)
     stamp(data, 7, 0, 0)
     wrong = bytearray(draw(mutated(st.just(bytes(data)), WORDS, 3)))
     if draw(st.integers(0, 3)) and len(wrong) > _CRC_FROM:
@@ -40,17 +43,42 @@ def batches(draw: st.DrawFn) -> bytes:
     return bytes(wrong)
 
 
+def a_batch(offset: int) -> bytes:
+    """Two records that are as they should be."""
+    made = Draft(0)
+    made.add(0, b"\x01", [b"good %d" % offset, b"good %d" % (offset + 1)], headers([]), [])
+    data = made.build("zstd")
+    struct.pack_into(">q", data, 0, offset)
+    stamp(data, 7, 0, 0)
+    return bytes(data)
+
+
+GOOD: Final = a_batch(0) + a_batch(2)
+
+
 def read_batches(data: bytes) -> None:
-    """Records, or an error that names the partition."""
-    found = MemoryRecords(data)
-    try:
-        first = [found.next_batch()] if found.has_next() else []
-    except (KafkaError, SystemError):  # which the client translates
-        return
-    rows: list[Any] = []
-    for records in unpack(Fetch(0, 10**9, deque(first), [(0, 7)], len(data)), "topic/0"):
-        rows += records
-    assert all(isinstance(row.value, (bytes, type(None))) for row in rows)
+    """What stands before the damage comes out, all of it and as it is; so does what was fetched of another partition.
+    What cannot be read is an error that names the partition, and the offsets before it are passed.
+    """
+    partition, other = (Partition.at(("topic", number), Position(0, b"g" * 16, -1)) for number in range(2))
+    portions = {
+        partition: [Fetch(0, 10**9, split(GOOD + data), [], len(data))],
+        other: [Fetch(0, 4, split(GOOD), [], 0)],
+    }
+    cut = Cut("app", {}, 60, Maker(Names(None, None, None, None), lambda _: None), portions)
+    batches: list[Batch] = []
+    while (batch := cut.read()) is not None:
+        batches.append(batch)
+    values: dict[int, list[Any]] = {0: [], 1: []}
+    for batch in batches:
+        values[batch.labels["partition"]] += records_of(batch.payload)
+    assert [each["message"] for each in values[1]] == [f"good {number}" for number in range(4)]
+    assert [each["message"] for each in values[0]][:4] == [f"good {number}" for number in range(4)]
+    assert cut.ends[other] == 4
+    assert cut.ends[partition] >= 4
+    if cut.failure is not None:
+        assert str(cut.failure).startswith("topic/0: the records ")
+        assert "--topic topic:0 --to-offset" in str(cut.failure)
 
 
 OURS: Final = sent([frame(1), frame(2, "text")])
@@ -120,6 +148,6 @@ def make_records(rows: list[tuple[bytes | None, bytes | None, list[tuple[str, by
 
 
 TARGETS: Final = (
-    Target("Kafka batches", batches(), read_batches, (ShipperError,)),
+    Target("Kafka batches", batches(), read_batches),
     Target("Kafka records", kafka_rows(), make_records),
 )
