@@ -76,6 +76,11 @@ TABLE: Final[dict[str, Metric]] = {
     "shipper_text_replaced_total": Metric(
         "counter", ("source",), "Records in which bytes that are no valid text became U+FFFD."
     ),
+    "shipper_multiline_timeouts_total": Metric(
+        "counter",
+        ("source",),
+        "Times that a pattern of `multiline` was not done with a line in time: it counts as not found there.",
+    ),
     "shipper_spool_bytes": Metric("gauge", (), "Bytes that the spool's segments take on the disk."),
     "shipper_spool_limit_bytes": Metric(
         "gauge", (), "The spool's max_bytes; the sources stop reading when it is full."

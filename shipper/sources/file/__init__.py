@@ -46,6 +46,7 @@ text            from its bytes to lines in UTF-8
 framing         what a read gives
 containers      the lines of container runtimes
 logic           which lines make a record
+own_patterns    the same, by patterns of one's own
 presets         which do in the stack traces of some languages
 multiline       the lines of one stream, joined
 marks           where open records begin

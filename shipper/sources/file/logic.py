@@ -1,4 +1,4 @@
-"""Which lines belong together: by own patterns, or by a preset. Sans-IO; ``multiline`` says what it is for."""
+"""Which lines belong together, in general and by a preset. Sans-IO; ``multiline`` says what it is for."""
 
 import re
 from collections.abc import Callable
@@ -35,63 +35,6 @@ class Logic(Protocol):
         ``fresh``: there is none. The same as ``goes_on`` and ``begin`` for each line.
         """
         ...
-
-
-class PatternLogic:
-    """Own patterns."""
-
-    def __init__(
-        self, start: re.Pattern[bytes] | None, continues: re.Pattern[bytes] | None, end: re.Pattern[bytes] | None
-    ) -> None:
-        self._start = start.search if start else None
-        self._continues = continues.search if continues else None
-        self._end = end.search if end else None
-        self._complete = False
-
-    def snapshot(self) -> tuple[str, bytes]:
-        """See ``Logic``."""
-        return "complete" if self._complete else "", b""
-
-    def restore(self, known: tuple[str, bytes]) -> None:
-        """See ``Logic``."""
-        self._complete = bool(known[0])
-
-    def begin(self, line: bytes) -> None:
-        """See ``Logic``."""
-        self._complete = self._end is not None and self._end(line) is not None
-
-    def goes_on(self, line: bytes) -> bool:
-        """See ``Logic``."""
-        if self._complete or self._begins(line):
-            return False
-        self.begin(line)
-        return True
-
-    def complete(self) -> bool:
-        """See ``Logic``."""
-        return self._complete
-
-    def cut(self, data: bytes, *, fresh: bool) -> tuple[bool, list[bytes]]:
-        """See ``Logic``."""
-        lines = data.split(b"\n")
-        begins = self._begins
-        if self._end is None:
-            firsts = [at for at, line in enumerate(lines) if begins(line)]
-        else:
-            firsts = []
-            for at, line in enumerate(lines):
-                if self._complete or begins(line):
-                    firsts.append(at)
-                self.begin(line)
-        goes_on = not fresh and firsts[:1] != [0]
-        if firsts[:1] != [0]:
-            firsts.insert(0, 0)
-        return goes_on, [b"\n".join(lines[a:b]) for a, b in zip(firsts, [*firsts[1:], len(lines)], strict=True)]
-
-    def _begins(self, line: bytes) -> bool:
-        return (self._start is not None and self._start(line) is not None) or (
-            self._continues is not None and self._continues(line) is None
-        )
 
 
 class PresetLogic:

@@ -1,8 +1,9 @@
 """Joining lines to records: stack traces and whatever else goes on over several lines. Sans-IO.
 
 Which line goes on is decided line by line (``Logic``): by the line, and by what came before it in its record. So the
-records are the same for any split of the input, and a record can be read again from its first line. Whole buffers are
-cut with one regular expression where that gives the same; line by line only where a bound is met.
+records are the same for any split of the input, and a record can be read again from its first line; but for lines that
+a pattern of one's own is not done with in time. Whole buffers are cut at once where that gives the same; line by line
+only where a bound is met.
 
 A record that reaches a bound is closed, and what follows is the next one: nothing is dropped.
 """
@@ -15,19 +16,22 @@ import msgspec
 from shipper.units import ByteSize, Duration
 
 if TYPE_CHECKING:
+    from shipper.errors import PatternTimeout
     from shipper.sources.file.logic import Logic
+    from shipper.sources.file.own_patterns import Late
 
 _MOST: Final = ByteSize(1024 * 1024)
 PresetName: TypeAlias = Literal["java", "python", "go", "ruby", "dotnet", "indent"]
 
 
-class MultilineConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class MultilineConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, dict=True):
     """How lines are joined: a ``preset``, or patterns of one's own."""
 
     preset: PresetName | None = None
     """Stack traces of a language; ``indent``: lines that begin with a space or a tab go on the line before."""
     start: re.Pattern[str] | None = None
-    """A line in which this is found begins a record."""
+    """A line in which this is found begins a record. Like the other two it is looked for in the text of the line, and
+    has a deadline: a line that it is not done with in time counts as one without it."""
     # ``continue`` is no name that Python allows.
     continue_: re.Pattern[str] | None = msgspec.field(default=None, name="continue")
     """A line in which this is not found begins a record."""
@@ -42,7 +46,7 @@ class MultilineConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     def check(self) -> None:
         """:raises ValueError: the settings do not go together."""
-        patterns = {"start": self.start, "continue": self.continue_, "end": self.end}
+        patterns = self._patterns()
         given = [name for name, pattern in patterns.items() if pattern is not None]
         if not self.preset and not given:
             raise ValueError("multiline needs a preset, as in multiline: java, or a pattern: start, continue or end")
@@ -63,23 +67,32 @@ class MultilineConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("multiline: flush_after must be more than 0, or records are cut wherever a read ends")
         self.logic()
 
+    def report(self, late: "Late") -> None:
+        """Have somebody told of each line that a pattern was not done with in time."""
+        self._late = late
+
     def logic(self) -> "Logic":
-        """:raises ValueError: a pattern cannot be used on bytes."""
-        from shipper.sources.file.logic import PatternLogic, PresetLogic
-        from shipper.sources.file.presets import PRESETS  # what few sources need
-
+        """:raises ValueError: a pattern cannot be used."""
+        # What few sources need.
         if self.preset is not None:
+            from shipper.sources.file.logic import PresetLogic
+            from shipper.sources.file.presets import PRESETS
+
             return PresetLogic(PRESETS[self.preset])
-        return PatternLogic(_on_bytes(self.start), _on_bytes(self.continue_), _on_bytes(self.end))
+        from shipper.sources.file.own_patterns import OwnPattern, PatternLogic
+
+        late: Late = getattr(self, "_late", _silent)
+        start, continues, end = (
+            None if pattern is None else OwnPattern(name, pattern, late) for name, pattern in self._patterns().items()
+        )
+        return PatternLogic(start, continues, end)
+
+    def _patterns(self) -> dict[str, re.Pattern[str] | None]:
+        return {"start": self.start, "continue": self.continue_, "end": self.end}
 
 
-def _on_bytes(pattern: re.Pattern[str] | None) -> re.Pattern[bytes] | None:
-    if pattern is None:
-        return None
-    try:
-        return re.compile(pattern.pattern.encode(), pattern.flags & ~re.UNICODE)
-    except (re.error, ValueError) as error:
-        raise ValueError(f"multiline: {pattern.pattern!r} cannot be used on bytes: {error}") from error
+def _silent(name: str, error: "PatternTimeout") -> None:
+    """Where no source asks."""
 
 
 class Multiline:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 import msgspec
 
-from shipper.errors import SourceError
+from shipper.errors import PatternTimeout, SourceError
+from shipper.log import get_logger
 from shipper.sources.base import Given, Intake, Source
 from shipper.sources.file.follow import Follower
 from shipper.sources.file.globs import Globs
@@ -19,6 +20,9 @@ from shipper.units import ByteSize, Duration
 
 if TYPE_CHECKING:
     from shipper.sources.file.join import Joining
+    from shipper.sources.file.own_patterns import Late
+
+log = get_logger("file")
 
 _SHORTEST: Final = ByteSize(64)
 _LONGEST: Final = ByteSize(1024 * 1024)
@@ -93,11 +97,11 @@ class FileSource(Source):
         if self.container is not None and encoding.text is not UTF_8:
             raise ValueError(f"container needs encoding utf-8, which runtimes write; found {self.encoding}")
 
-    def _rules(self) -> Rules:
+    def _rules(self, intake: Intake | None = None) -> Rules:
         wait = math.inf if self.flush_partial_after is None else float(self.flush_partial_after)
-        return Rules(Encoding(self.encoding), int(self.max_line_bytes), self.long_lines, wait, self._joining())
+        return Rules(Encoding(self.encoding), int(self.max_line_bytes), self.long_lines, wait, self._joining(intake))
 
-    def _joining(self) -> "Joining | None":
+    def _joining(self, intake: Intake | None) -> "Joining | None":
         if self.multiline is None and self.container is None:
             return None
         from shipper.sources.file.join import Joining  # what not every source needs
@@ -106,6 +110,8 @@ class FileSource(Source):
         multiline = MultilineConfig(preset=multiline) if isinstance(multiline, str) else multiline
         if multiline is not None:
             multiline.check()
+            if intake is not None and multiline.preset is None:
+                multiline.report(_late(intake))
         return Joining(self.container, multiline)
 
     @property
@@ -124,7 +130,7 @@ class FileSource(Source):
     async def follow(self, intake: Intake, timings: Timings, *, once: bool) -> None:
         """``run``, with the times that it waits for by itself."""
         try:
-            globs, rules = Globs(self.include, self.exclude), self._rules()
+            globs, rules = Globs(self.include, self.exclude), self._rules(intake)
         except ValueError as error:
             raise SourceError(str(error)) from error
         timings = timings._replace(ignore_older=self.ignore_older, close_deleted_after=self.close_deleted_after)
@@ -163,6 +169,24 @@ class FileSource(Source):
             tops = ", ".join(_tops(follower.discovery.watched))
             text = f"no file matches {', '.join(self.include)} yet; watching {tops}"
         return "; ".join([text, *problems])
+
+
+def _late(intake: Intake) -> "Late":
+    """What tells of lines that a pattern of ``multiline`` was not done with in time."""
+    counter = intake.metrics.counter("shipper_multiline_timeouts_total", source=intake.name)
+
+    def tell(option: str, error: PatternTimeout) -> None:
+        counter.add(1)
+        log.warning(
+            "a line counts as one without a pattern of multiline that took too long to look for",
+            source=intake.name,
+            option=f"multiline.{option}",
+            why=str(error),
+            every=math.inf,
+            key=("multiline", intake.name, option),
+        )
+
+    return tell
 
 
 def amount(size: int) -> str:

@@ -172,7 +172,6 @@ def test_began_says_where_the_open_record_begins() -> None:
         ({"preset": "java", "flush_after": Duration(0)}, "multiline: flush_after must be more than 0"),
         ({"start": re.compile("")}, "multiline: start is empty"),
         ({"continue_": re.compile("")}, "multiline: continue is empty"),
-        ({"start": re.compile(r"\u2028")}, "cannot be used on bytes"),
     ],
 )
 def test_settings_that_cannot_work_are_config_errors(settings: dict[str, Any], message: str) -> None:
