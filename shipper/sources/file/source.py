@@ -58,10 +58,10 @@ class FileSource(Source):
     third of it in encodings of one byte a character, two thirds in UTF-16."""
     long_lines: Literal["truncate", "split"] = "truncate"
     """What becomes of a longer one: its beginning goes on, with the label ``truncated``, or all of it in several
-    records."""
+    records (not with ``multiline`` or ``container``)."""
     flush_partial_after: Duration | None = None
     """After how long half a line that stays as it is goes on as a record, and what follows as another one. Null: it
-    waits for its newline."""
+    waits for its newline, as it does with ``multiline`` and ``container``."""
     watch: Literal["auto", "poll"] = "auto"
     """How new lines are noticed. ``auto``: by the system's events; in directories of file systems that tell nothing of
     what other machines write (NFS, SMB, FUSE and others) all files are looked at every second as well. ``poll``: by
@@ -86,16 +86,34 @@ class FileSource(Source):
             raise ValueError("include must name at least one pattern, as in [/var/log/app/*.log]")
         Globs(self.include, self.exclude)
         if not _SHORTEST <= self.max_line_bytes <= _LONGEST:
-            raise ValueError(
-                f"max_line_bytes must be {_SHORTEST} to {_LONGEST}, found {self.max_line_bytes}: what is longer does "
-                "not fit into a frame; long_lines: split ships it in several records"
-            )
+            reason = "what is longer does not fit into a frame; long_lines: split ships it in several records"
+            if self.max_line_bytes < _SHORTEST:
+                reason = "of so short a beginning, nothing useful can be read"
+            raise ValueError(f"max_line_bytes must be {_SHORTEST} to {_LONGEST}, found {self.max_line_bytes}: {reason}")
         for name, otherwise in _NOT_ZERO.items():
             if getattr(self, name) == 0:
                 raise ValueError(f"{name} must be more than 0; leave it out to {otherwise}")
+        self._check_joining()
         encoding = self._rules().encoding
         if self.container is not None and encoding.text is not UTF_8:
             raise ValueError(f"container needs encoding utf-8, which runtimes write; found {self.encoding}")
+
+    def _check_joining(self) -> None:
+        """Parts of a line are no lines: joined as such they would get newlines that nobody wrote."""
+        joins = "multiline" if self.multiline is not None else "container"
+        if getattr(self, joins) is None:
+            return
+        if self.long_lines == "split":
+            raise ValueError(
+                f"long_lines: split cannot go with {joins}: each piece would count as a line of its own; leave it out, "
+                "and lines longer than max_line_bytes are truncated"
+            )
+        if self.flush_partial_after is not None:
+            instead = "; multiline's flush_after sends the whole lines before it" if joins == "multiline" else ""
+            raise ValueError(
+                f"flush_partial_after cannot go with {joins}: half a line would count as a line of its own; leave it "
+                f"out, and it waits for its newline{instead}"
+            )
 
     def _rules(self, intake: Intake | None = None) -> Rules:
         wait = math.inf if self.flush_partial_after is None else float(self.flush_partial_after)

@@ -149,11 +149,24 @@ def test_half_a_line_long_lines_holes_and_encodings_give_the_same_records_howeve
             "container needs encoding utf-8, which runtimes write; found utf-16",
         ),
         ({"encoding": "binary", "container": "auto"}, "container needs encoding utf-8"),
-        ({"max_line_bytes": ByteSize(10)}, "max_line_bytes must be 64B to 1MiB, found 10B"),
+        (
+            {"max_line_bytes": ByteSize(10)},
+            "max_line_bytes must be 64B to 1MiB, found 10B: of so short .* nothing useful",
+        ),
         ({"max_line_bytes": ByteSize.parse("10MiB")}, "found 10MiB: what is longer .* long_lines: split"),
         ({"flush_partial_after": Duration(0)}, "flush_partial_after must be more than 0; leave it out to"),
         ({"close_deleted_after": Duration(0)}, "close_deleted_after must be more than 0; leave it out to"),
         ({"ignore_older": Duration(0)}, "ignore_older must be more than 0; leave it out to"),
+        ({"long_lines": "split", "multiline": "java"}, "long_lines: split cannot go with multiline: .* leave it out"),
+        ({"long_lines": "split", "container": "cri"}, "long_lines: split cannot go with container: .* leave it out"),
+        (
+            {"flush_partial_after": Duration(1), "multiline": "java"},
+            "flush_partial_after cannot go with multiline: .* multiline's flush_after",
+        ),
+        (
+            {"flush_partial_after": Duration(1), "container": "auto"},
+            "flush_partial_after cannot go with container: .* leave it out",
+        ),
     ],
 )
 def test_encodings_and_limits_that_cannot_be_used_are_config_errors(options: dict[str, Any], message: str) -> None:
