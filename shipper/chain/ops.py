@@ -9,6 +9,7 @@ from functools import partial
 from itertools import compress
 from typing import Any, Final
 
+from shipper.batch import Record
 from shipper.chain.decode import raw_record
 from shipper.chain.isolate import Outcome, run_where, settle
 from shipper.chain.prefilter import Needles
@@ -86,10 +87,30 @@ class Op:
         if not places:
             return
         fail = self.step.begin(work)
-        rows.whole(places)
         chosen = set(places)
         mask = [at in chosen for at in range(rows.count)]
-        self._take(work, rows, run_where(self.step.call, rows.records, mask, fail), before=len(mask))
+        if self.step.changes:
+            rows.whole(places)
+            self._take(work, rows, run_where(self.step.call, rows.records, mask, fail), before=len(mask))
+            return
+        # It only takes rows out: those that go on stay as they are, but for one that failed and says so.
+        failed: list[tuple[int, Record]] = []
+
+        def note(at: int, record: Record, error: Exception) -> Record | None:
+            left = fail(at, record, error)
+            if left is not None:
+                failed.append((at, left))
+            return left
+
+        records = rows.records.copy()
+        for at, record in zip(places, rows.full(places), strict=True):
+            records[at] = record
+        outcome = run_where(self.step.call, records, mask, note)
+        work.account(outcome, self.step.name, len(mask))
+        for at, record in failed:
+            rows.keep(at, record)
+        if outcome.sources is not None:
+            rows.replace([rows.records[at] for at in outcome.sources()], outcome.sources)
 
 
 class Label(Op):

@@ -68,7 +68,8 @@ class Chosen(Op):
     @property
     def said(self) -> str:
         """See ``Op``."""
-        return f"{self.step.name}: {self._few}; those that it changes are decoded whole"
+        so = "changes are decoded whole" if self.step.changes else "sees are decoded, and keep their bytes"
+        return f"{self.step.name}: {self._few}; those that it {so}"
 
     def run(self, work: Work, rows: Rows) -> bool:
         """See ``Op``."""
@@ -102,7 +103,8 @@ class Dense(Op):
     def said(self) -> str:
         """See ``Op``."""
         seen = f" of records that meet its condition ({self._few})" if self._few else ""
-        return f"{self.step.name}: sees {listed(self.step.reads)}{seen}; what it adds is put into the lines"
+        kept = "what it adds is put into the lines" if self.step.changes else "the lines keep their bytes"
+        return f"{self.step.name}: sees {listed(self.step.reads)}{seen}; {kept}"
 
     def run(self, work: Work, rows: Rows) -> bool:
         """See ``Op``."""

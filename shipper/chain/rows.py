@@ -160,16 +160,28 @@ class Rows:
     def whole(self, places: list[int]) -> None:
         """Decode these rows in full: from here on the record is all there is."""
         lines, records = self.lines, self.records
-        pending = [at for at in places if lines[at] is not None]
-        if self.json or not self.decoded:
-            bare = [line for at in pending if (line := lines[at]) is not None]
-            made = objects(bare) if self.json else _texts(bare)
-            for at, record in zip(pending, made, strict=True):
-                if self._columns:
-                    apply(record, records[at], self._columns)
-                records[at] = record
-        for at in pending:
+        for at, record in zip(places, self.full(places), strict=True):
+            records[at] = record
             lines[at] = None
+
+    def full(self, places: list[int]) -> list[Record]:
+        """The records of these rows in full; the rows stay as they are."""
+        lines, records = self.lines, self.records
+        found = [records[at] for at in places]
+        if self.json or not self.decoded:
+            pending = [(number, line) for number, at in enumerate(places) if (line := lines[at]) is not None]
+            bare = [line for _, line in pending]
+            made = objects(bare) if self.json else _texts(bare)
+            for (number, _), record in zip(pending, made, strict=True):
+                if self._columns:
+                    apply(record, found[number], self._columns)
+                found[number] = record
+        return found
+
+    def keep(self, at: int, record: Record) -> None:
+        """Have this record in place of a row: it is all there is."""
+        self.records[at] = record
+        self.lines[at] = None
 
     def peek(self, projection: Projection, places: list[int]) -> list[Record]:
         """Some fields of some rows, of which none is decoded yet unless it is whole."""

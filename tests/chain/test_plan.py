@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from support.plan_processors import Masks, Pairs, Undeclared
+from support.plan_processors import Masks, Pairs, Takes, TakesSome, Undeclared
 from support.plans import Spec
 
 from shipper.batch import Batch, Format, Payload, SourceRange
@@ -89,6 +89,11 @@ def test_each_way_to_spare_work_is_told() -> None:
         "  Undeclared: looks at n; those that it changes are decoded whole",
         "  Convert: sees n of records that meet its condition (looks at n); what it adds is put into the lines",
     ]
+    assert of_raw_lines(ParseJson(), Takes(where="exists(n)"), TakesSome()) == [
+        "  ParseJson: decodes level, message, n, processor_error of each line; the lines keep their bytes",
+        "  Takes: looks at n; those that it sees are decoded, and keep their bytes",
+        "  TakesSome: sees level, message; the lines keep their bytes",
+    ]
     assert of_raw_lines(Pairs()) == ["  Pairs: writes JSON, without making records"]
 
 
@@ -127,6 +132,24 @@ def test_lines_that_nobody_changes_keep_their_bytes() -> None:
     odd = b'{ "a" : 1.50, "b":"a\\/b" }'
     done = chain(ParseJson(), Drop(where="b == 'x'"), Masks()).run(lines(odd, b'{"b":"x"}'))
     assert done.payload == Payload(Format.NDJSON, odd + b"\n", 1)
+
+
+@pytest.mark.parametrize("where", ["contains(message, 'ann')", "matches(message, 'ann')", None])
+@pytest.mark.parametrize("kind", [Takes, TakesSome])
+def test_lines_that_a_filter_of_ones_own_looks_at_keep_their_bytes(kind: type[Processor], where: str | None) -> None:
+    done = chain(kind(where=where)).run(lines(b"plain \xff one", b"ann \xff", b"ann secret"))
+    assert done.payload == Payload.lines(b"plain \xff one\nann \xff\n")
+
+
+def test_a_line_at_which_a_filter_fails_says_why_and_the_others_keep_their_bytes() -> None:
+    odd = b'{ "a" : 1.50, "level":"er\\/ror" }'
+    done = chain(ParseJson(), Takes(where="exists(level)", on_error="keep")).run(
+        lines(odd, b'{"level": "fatal", "n": 1}', b'{"level":"debug"}')
+    )
+    assert done.payload == Payload(
+        Format.NDJSON, odd + b'\n{"level":"fatal","n":1,"processor_error":"Takes: fatal"}\n', 2
+    )
+    assert done.ranges[0].dropped == {"Takes/filtered": 1}
 
 
 def test_fields_that_are_added_stand_at_the_end_of_the_line() -> None:

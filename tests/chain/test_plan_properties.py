@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.plan_cases import CHAINS, FILTERS, TABLE, batches, spans_of
+from support.plan_cases import CHAINS, FILTERS, TABLE, TAKING, batches, spans_of
 from support.plan_processors import Declared, Masks, StillDedupe, StillThrottle, Uncomparable, Unwritable
 from support.plans import compare
 
@@ -33,6 +33,14 @@ def test_filters_side_by_side_take_out_what_they_would_one_after_the_other(
     processors: list[Processor], given_batches: list[Batch]
 ) -> None:
     compare(processors, given_batches)
+
+
+@settings(max_examples=100)
+@given(TAKING, st.lists(batches(), min_size=1, max_size=2), st.sampled_from([1 << 30, 300]))
+def test_what_only_takes_records_out_leaves_the_others_their_bytes(
+    processors: list[Processor], given_batches: list[Batch], room: int
+) -> None:
+    compare(processors, given_batches, room)
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])

@@ -6,7 +6,18 @@ from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
-from support.plan_processors import Declared, Masks, Numbers, Pairs, StillDedupe, StillThrottle, Undeclared, Unwritable
+from support.plan_processors import (
+    Declared,
+    Masks,
+    Numbers,
+    Pairs,
+    StillDedupe,
+    StillThrottle,
+    Takes,
+    TakesSome,
+    Undeclared,
+    Unwritable,
+)
 
 from shipper.batch import Batch, Format, Labels, Payload, SourceRange, Upstream
 from shipper.chain.decode import objects
@@ -216,7 +227,7 @@ _standard = (
     | st.builds(ParseRegex, pattern=st.just(re.compile("(?P<level>e[a-z]+)")), where=_where, on_error=_errors)
     | st.builds(ParseJson, field=st.sampled_from(["message", "tags"]), where=_where, on_error=_errors)
 )
-_own = st.sampled_from([Undeclared, Declared, Unwritable, Numbers, Masks]).flatmap(
+_own = st.sampled_from([Undeclared, Declared, Unwritable, Numbers, Masks, Takes]).flatmap(
     lambda cls: st.builds(cls, where=_where, on_error=_errors)
 )
 _first = st.lists(_parser, max_size=1) | st.just([ParseJson()]) | st.builds(lambda p: [p], _parser)
@@ -233,3 +244,11 @@ FILTERS: st.SearchStrategy[list[Any]] = st.builds(
     st.lists(_standard | _own | _parser, max_size=1) | st.builds(lambda *both: [*both], _standard | _own, _filter),
 )
 """Chains with filters side by side."""
+_taking = (
+    st.builds(Sample, every=st.just(2), where=_where)
+    | st.builds(StillDedupe, fields=st.sampled_from([None, ["level"]]), where=_where)
+    | st.builds(StillThrottle, rate=st.just(2), by=st.sampled_from([[], ["level"]]), where=_where)
+    | st.sampled_from([Takes, TakesSome]).flatmap(lambda cls: st.builds(cls, where=_where, on_error=_errors))
+)
+TAKING: st.SearchStrategy[list[Any]] = st.lists(_taking | _filter, min_size=1, max_size=3)
+"""Chains that only take records out."""

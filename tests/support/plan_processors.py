@@ -74,6 +74,34 @@ class Declared(Processor):
         return record
 
 
+class Takes(Processor):
+    """Only takes records out, says so, and says nothing about what it reads; fails where the level asks for it."""
+
+    @property
+    def writes(self) -> frozenset[str] | None:
+        """Nothing."""
+        return frozenset()
+
+    def process(self, record: Record) -> Record | None:
+        """One at a time."""
+        if record.get("level") == "fatal":
+            raise ValueError("fatal")
+        return None if record.get("level") == "debug" or "secret" in str(record.get("message")) else {**record}
+
+
+class TakesSome(Takes):
+    """The same, and says what it reads."""
+
+    @property
+    def reads(self) -> frozenset[str] | None:
+        """What it looks at."""
+        return frozenset(("level", "message"))
+
+    def process_batch(self, records: list[Record]) -> list[Record]:
+        """All at once."""
+        return [record for record in records if self.process(record)]
+
+
 class Unwritable(Processor):
     """Leaves behind what cannot be written as JSON."""
 
