@@ -35,24 +35,29 @@ TOO_LARGE: Final = (kafka.MessageSizeTooLargeError, kafka.RecordListTooLargeErro
 NEVER_TAKEN: Final = (*TOO_LARGE, kafka.InvalidTopicError)
 """The answers that concern a batch alone and do not change: others to other topics are taken."""
 
+_SHUT_OUT: Final = "somebody else began under the same transactional id, or the transaction took too long"
 _MISSING_CODES: Final = {
     74: ("FENCED_LEADER_EPOCH", True),
     75: ("UNKNOWN_LEADER_EPOCH", True),
     76: ("UNSUPPORTED_COMPRESSION_TYPE: the topic takes no records of this compression", False),
     87: ("INVALID_RECORD: the broker takes no such records; a compacted topic takes none without a key", False),
     89: ("THROTTLING_QUOTA_EXCEEDED", True),
-    90: ("PRODUCER_FENCED", True),
+    90: (_SHUT_OUT, True),
     100: ("UNKNOWN_TOPIC_ID", True),
-    120: ("TRANSACTION_ABORTABLE", True),
+    120: ("TRANSACTION_ABORTABLE: nothing more can be added to the transaction", True),
 }
 """Codes that aiokafka has no class for: name, and whether they pass by themselves."""
 
 _PASSES: Final = (
     kafka.BrokerNotAvailableError,
     kafka.CorruptRecordException,
+    kafka.FetchSessionIdNotFound,
+    kafka.InvalidFetchSessionEpoch,
     kafka.KafkaTimeoutError,
     kafka.KafkaUnavailableError,
+    kafka.ListenerNotFound,
     kafka.ProducerClosed,
+    kafka.ReassignmentInProgress,
     kafka.ReplicaNotAvailableError,
     kafka.StaleControllerEpochError,
     kafka.StaleLeaderEpochCodeError,
@@ -71,6 +76,8 @@ _STARTS_ANEW: Final = (
     kafka.UnknownProducerId,
 )
 """About one producer's state: a new producer has none."""
+_STARTS_ANEW_CODES: Final = frozenset({90, 120})
+"""The same, of codes that aiokafka has no class for."""
 _WORDS: Final[dict[type[BaseException], str]] = {
     kafka.UnknownTopicOrPartitionError: "there is no such topic",
     kafka.LeaderNotAvailableError: "the partition has no leader now",
@@ -88,7 +95,7 @@ _WORDS: Final[dict[type[BaseException], str]] = {
     kafka.TransactionalIdAuthorizationFailed: (
         "this user may not use the transactional id; grant it WRITE and DESCRIBE on it"
     ),
-    kafka.InvalidProducerEpoch: "somebody else began under the same transactional id, or the transaction took too long",
+    kafka.InvalidProducerEpoch: _SHUT_OUT,
     kafka.UnsupportedSaslMechanismError: "the broker does not offer this SASL mechanism",
     kafka.IllegalSaslStateError: "the broker expects no SASL here",
     kafka.MessageSizeTooLargeError: "it is larger than max.message.bytes of the topic: raise that, or log less",
@@ -112,7 +119,7 @@ def passes(error: BaseException) -> bool:
     if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
         return True  # certificates are renewed, on either side, without a change of the config
     if isinstance(error, kafka.KafkaError):
-        known = _MISSING_CODES.get(getattr(error, "code", None) or -1)
+        known = _MISSING_CODES.get(_code(error))
         if known is not None:
             return known[1]
         return bool(error.retriable) or isinstance(error, _PASSES + _STARTS_ANEW)
@@ -121,7 +128,7 @@ def passes(error: BaseException) -> bool:
 
 def repeats(error: BaseException) -> bool:
     """Whether the same request of the same producer may succeed later."""
-    return passes(error) and not isinstance(error, _STARTS_ANEW)
+    return passes(error) and not isinstance(error, _STARTS_ANEW) and _code(error) not in _STARTS_ANEW_CODES
 
 
 def in_plain_words(error: BaseException) -> str:
@@ -135,7 +142,7 @@ def in_plain_words(error: BaseException) -> str:
     if isinstance(error, OSError):
         known = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror
         return known or str(error) or type(error).__name__
-    named = _MISSING_CODES.get(getattr(error, "code", None) or -1)
+    named = _MISSING_CODES.get(_code(error))
     if named is not None:
         return named[0]
     if isinstance(error, kafka.AuthenticationFailedError | kafka.SaslAuthenticationFailed):
@@ -166,9 +173,14 @@ def for_code(code: int) -> Exception:
     return found
 
 
+def _code(error: BaseException) -> int:
+    """The code in a broker's answer, of those that aiokafka has no class for; -1: it is none of them."""
+    return getattr(error, "code", None) or -1
+
+
 def _text(error: BaseException) -> str:
     if isinstance(error, kafka.UnknownError):
-        return f"the broker answered with an error of its own (code {getattr(error, 'code', -1)})"
+        return f"the broker answered with an error of its own (code {_code(error)})"
     said = ", ".join(one for one in error.args if isinstance(one, str) and one)  # also objects stand there
     return said or getattr(error, "description", "") or type(error).__name__
 

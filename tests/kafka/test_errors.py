@@ -8,6 +8,12 @@ from aiokafka import errors as kafka
 from shipper.errors import SinkError, SinkUnavailable, SourceError, SourceUnavailable
 from shipper.kafka.errors import SINK, SOURCE, for_code, repeats, translate
 
+RETRIABLE = [
+    *(2, 3, 5, 6, 7, 9, 13, 14, 15, 16, 19, 20, 41, 51, 56, 70, 71, 72, 74, 75, 78, 80, 83, 84, 88, 89, 100, 103, 106),
+    *(122, 123, 133),
+]
+"""The codes that the table in Kafka's documentation (4.3, "Error Codes") calls retriable."""
+
 
 def caused(error: Exception, cause: Exception) -> Exception:
     error.__cause__ = cause
@@ -56,7 +62,29 @@ def test_an_error_of_ours_stays_what_it_is() -> None:
     assert translate(error, "topic logs") is error
 
 
-def test_what_is_about_one_producers_numbers_is_not_asked_again_with_the_same() -> None:
-    assert not repeats(for_code(45))
-    assert not repeats(for_code(47))
-    assert repeats(for_code(6))
+@pytest.mark.parametrize("code", RETRIABLE)
+def test_what_kafka_calls_retriable_may_pass(code: int) -> None:
+    assert isinstance(translate(for_code(code), "topic logs"), SinkUnavailable)
+
+
+def test_a_reassignment_ends_by_itself() -> None:
+    """Kafka's table does not call it retriable; but nobody has to change anything for it to be over."""
+    assert isinstance(translate(for_code(60), "topic logs"), SinkUnavailable)
+
+
+@pytest.mark.parametrize("code", [45, 46, 47, 48, 49, 51, 52, 59, 90, 120])
+def test_what_is_about_one_producers_state_is_not_asked_again_of_the_same(code: int) -> None:
+    """A new producer has none of it."""
+    assert isinstance(translate(for_code(code), "topic logs"), SinkUnavailable)
+    assert not repeats(for_code(code))
+
+
+@pytest.mark.parametrize("code", [-1, 2, 3, 5, 6, 7, 13, 19, 20, 56, 75, 89, 100])
+def test_what_is_about_the_brokers_is_asked_again(code: int) -> None:
+    assert repeats(for_code(code))
+
+
+def test_a_producer_that_was_shut_out_hears_by_what() -> None:
+    other = "somebody else began under the same transactional id, or the transaction took too long"
+    assert str(translate(for_code(90), "topic logs")) == f"topic logs: {other}"
+    assert str(translate(for_code(47), "topic logs")) == f"topic logs: {other}"

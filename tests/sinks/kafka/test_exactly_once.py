@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -178,6 +179,31 @@ async def test_records_out_of_order_begin_a_new_producer(kafka: Kafka, outpost: 
     assert texts(await kafka.read(topic)) == ["one", "two"]
 
 
+@pytest.mark.parametrize("code", [90, 120])
+async def test_a_producer_that_is_shut_out_writes_nothing_more(
+    kafka: Kafka, outpost: Outpost, cursors: str, code: int
+) -> None:
+    topic = await kafka.create()
+    refused = False
+    after: list[str] = []
+
+    async def shut_out(request: str, send: Callable[[], Awaitable[Any]]) -> Any:
+        nonlocal refused
+        if request == WRITE and delivery.up and not refused:
+            refused = True
+            return SimpleNamespace(topics=[(topic, [(0, code, -1, -1)])])
+        after.extend([request] * refused)
+        return await send()
+
+    with hooked(shut_out):
+        async with outpost.opened(), outpost.delivering(exactly_once_sink(kafka, topic, cursors, **QUICK)) as delivery:
+            await until(lambda: delivery.up)
+            await outpost.append(frame_draft(lines("one")))
+            await until(lambda: delivery.caught_up)
+    assert after.index("InitProducerIdRequest") < after.index(WRITE)
+    assert texts(await kafka.read(topic)) == ["one"]
+
+
 async def test_the_producer_begins_anew_before_its_numbers_are_used_up(
     kafka: Kafka, outpost: Outpost, cursors: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,7 +252,7 @@ async def test_no_label_leads_into_the_cursor_topic(kafka: Kafka, outpost: Outpo
     [
         ({"cursor_topic": "logs"}, "topic and cursor_topic are both logs"),
         ({"cursor_topic": "cursors-{host}"}, "expected a name without labels"),
-        ({"transaction_timeout": 0.5}, "expected at least 1 s"),
+        ({"transaction_timeout": 0.5}, "expected 1s to 24d"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], words: str) -> None:
