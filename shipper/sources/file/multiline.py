@@ -40,7 +40,8 @@ class MultilineConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, 
     max_lines: int = 1000
     """A record has at most so many lines; what follows is the next one."""
     max_bytes: ByteSize = _MOST
-    """A record has at most so many bytes, or as many as a frame holds."""
+    """A line that would make a record larger than so many bytes, or than a frame holds, begins the next one. A longer
+    line is a record by itself, whole: ``max_line_bytes`` is what bounds one line."""
     flush_after: Duration = Duration(1.0)
     """A record goes out when nothing was added to it for so long."""
 

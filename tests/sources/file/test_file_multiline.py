@@ -142,6 +142,7 @@ def test_multiline_is_bounded_by_lines_and_bytes_and_the_rest_is_the_next_record
     """By lines, and by bytes; a line that is longer than max_bytes is a record by itself."""
     assert joined(joiner(3, preset="indent"), [b"a\n b\n c\n d\n e\nf\n"]) == [b"a\n b\n c", b" d\n e", b"f"]
     assert joined(joiner(9, 5, preset="indent"), [b"a\n b\n c\n dddddd\n e\n"]) == [b"a\n b", b" c", b" dddddd", b" e"]
+    assert joined(joiner(9, 5, preset="indent"), [b"aaaaaa\n b\n c\n"]) == [b"aaaaaa", b" b\n c"]
 
 
 def test_a_line_that_ends_a_record_closes_it_at_once() -> None:
