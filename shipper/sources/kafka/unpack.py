@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from aiokafka.errors import KafkaError
+from aiokafka.record.default_records import DefaultRecord
 
 from shipper.errors import ShipperError
 from shipper.kafka.codecs import bound_decoders
@@ -118,8 +119,15 @@ def _all(batch: Any, sealed: memoryview) -> list[Any]:
     """
     gc.disable()
     try:
-        return list(batch)
+        records = list(batch)
+        return records if batch.producer_id is not None else list(map(_later, records))
     except UnicodeDecodeError:  # the name of a header
         return parse(sealed)
     finally:
         gc.enable()
+
+
+def _later(record: Any) -> Any:
+    """A record of a format before Kafka 0.11 as one of the present; the first of them had no time."""
+    time = -1 if record.timestamp is None else record.timestamp
+    return DefaultRecord(record.offset, time, record.timestamp_type or 0, record.key, record.value, [])

@@ -3,6 +3,8 @@
 import struct
 
 import pytest
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
+from support.kafka_records import record
 
 from shipper.errors import SourceError, SourceUnavailable
 from shipper.kafka.batch import Compression, Draft, headers, stamp
@@ -170,3 +172,21 @@ def test_a_batch_that_was_damaged_before_it_was_sealed_names_its_place(compressi
     stamp(data, PRODUCER, 0, 0)
     with pytest.raises(Unreadable, match=r"topic/0: the records at offsets 0 to 49 cannot be read .*--to-offset 50$"):
         fetched(bytes(data))
+
+
+@pytest.mark.parametrize("compression", [0, 1, 2])
+def test_records_of_kafkas_first_formats_are_read_also_beside_later_ones(compression: int) -> None:
+    """They stay in a topic as they were written. The first format has no times: they are -1, which is not known."""
+    data, expected = b"", []
+    for number, time in ((0, None), (1, 1000)):
+        made = LegacyRecordBatchBuilder(number, compression, 10**6)
+        for offset in range(number * 2, number * 2 + 2):
+            made.append(offset, time, b"k", b"%d" % offset)
+            expected.append(record(offset, b"%d" % offset, key=b"k", time=-1 if time is None else time))
+        some = bytearray(made.build())
+        if compression:
+            struct.pack_into(">q", some, 0, number * 2 + 1)  # as the broker does: that of the last one
+        data += some
+    batches = split(data + batch(4, b"4"))
+    found = [each for records in unpack(Fetch(0, 5, batches, [], 0), "topic/0") for each in records]
+    assert list(map(repr, found)) == list(map(repr, [*expected, record(4, b"4")]))
