@@ -1,12 +1,14 @@
 """What ``shipper audit`` prints for people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from shipper.ledger.audit import Audit, Balance, Part, Share
+from shipper.ledger.book import DEAD_LETTERED, DEAD_LETTERS_FULL
 from shipper.ledger.extent import Span
 
 _SHOWN = 4
 """Ranges a line."""
+_OUTCOMES = {DEAD_LETTERED: "dead-lettered", DEAD_LETTERS_FULL: "lost, the dead letters were full"}
 
 
 def text(audit: Audit) -> str:
@@ -18,6 +20,9 @@ def text(audit: Audit) -> str:
         lines.append("")
     for source, count in audit.closed.items():
         lines += [f"{source}: {count} more that nothing was read from for long; only their sums are kept", ""]
+    for sink, outcomes in audit.refused.items():
+        for count, why in _refused(outcomes):
+            lines += [f"of these, {count} records were refused by {sink}: {why}", ""]
     if audit.problems:
         lines += [*(_row("PROBLEM", problem) for problem in audit.problems), ""]
     wrong = sum(bool(one.problems) for one in accounts)
@@ -41,6 +46,7 @@ def _account(one: Balance) -> Iterator[str]:
         yield _row("", f"{one.failed_here} of the kept dead-lettered here")
     for sink, share in one.sinks.items():
         yield _row(f"to {sink}", _share(share))
+        yield from (_row("", f"{count} of the kept refused by {sink}: {why}") for count, why in _refused(share.refused))
     for kind, parts in (("lost", one.lost), ("missing", one.missing)):
         for reason, part in sorted(parts.items()):
             yield _row(kind, f"{_part(part)}: {reason}")
@@ -62,6 +68,10 @@ def _share(share: Share) -> str:
         parts.append(f"{_part(share.queued)} queued")
     parts += [f"{_part(part)} given up: {reason}" for reason, part in share.forgone.items()]
     return ", ".join(parts)
+
+
+def _refused(outcomes: Mapping[str, int]) -> list[tuple[int, str]]:
+    return [(count, _OUTCOMES.get(outcome, outcome)) for outcome, count in sorted(outcomes.items())]
 
 
 def _part(part: Part) -> str:

@@ -53,6 +53,8 @@ class Account(msgspec.Struct, array_like=True):
     failed_here: int = 0
     dropped_here: dict[str, int] = {}
     """Of the records that came kept, what became of them at the hop that keeps the book."""
+    refused: dict[str, dict[str, int]] = {}
+    """By sink: records that it refused, by what became of them (``Refused``)."""
 
     def enter(self, span: SourceRange, stream: bytes, seq: int, why: Why) -> None:
         """Take a range into account, told of by frame ``seq`` of ``stream``."""
@@ -102,6 +104,10 @@ class Account(msgspec.Struct, array_like=True):
     def forgo(self, sink: str, reason: str, start: int, end: int) -> None:
         """A sink will not get this range."""
         self.forgone.setdefault(sink, {}).setdefault(reason, Extent()).add(start, end)
+
+    def refuse(self, sink: str, outcome: str, records: int) -> None:
+        """A sink refused some records."""
+        add_counts(self.refused.setdefault(sink, {}), {outcome: records})
 
     @property
     def begin(self) -> int:

@@ -36,10 +36,13 @@ class Share(msgspec.Struct):
     """What one sink has of an account, in bytes (positions of what is no file)."""
 
     delivered: int
-    """To the sink, or passed over by its ``where``."""
+    """Gone its way to the sink: what processors or its ``where`` dropped on it lies within, and what it refused."""
     queued: Part
     forgone: dict[str, Part]
     """What it will not get, by reason."""
+    refused: dict[str, int]
+    """Records within ``delivered`` that it did not take: ``dead_lettered``, or lost as these were full
+    (``dead_letters_full``)."""
 
 
 class Balance(msgspec.Struct):
@@ -81,6 +84,8 @@ class Audit(msgspec.Struct):
     accounts: list[Balance]
     closed: dict[str, int]
     """Accounts by source of which only sums are kept."""
+    refused: dict[str, dict[str, int]]
+    """By sink, records as in ``Share.refused``, of accounts that were closed by then."""
     problems: list[str]
     """What cannot be explained, and belongs to no account that is known."""
 
@@ -115,7 +120,7 @@ def audit(disk: Disk, view: View, data_dir: str, rows: Iterable[tuple[bytes, Acc
         for sink, extent in waiting.unknown.items()
     ]
     balanced = not problems and not any(one.problems for one in balances)
-    return Audit(data_dir, view.identity.stream.hex(), balanced, balances, closed, problems)
+    return Audit(data_dir, view.identity.stream.hex(), balanced, balances, closed, view.ledger.refused, problems)
 
 
 def _numbers(extent: Extent) -> str:
@@ -180,7 +185,7 @@ def _share(account: Account, sink: str, queued: list[Span], destroyed: list[Span
     waits = without(queued, gone)
     left = size(account.covered) - size(waits)
     left -= sum(extent.bytes for extent in (*forgone.values(), *unread))
-    return Share(max(0, left), Part(size(waits), waits), _parts(forgone))
+    return Share(max(0, left), Part(size(waits), waits), _parts(forgone), account.refused.get(sink, {}))
 
 
 def _parts(extents: Mapping[str, Extent]) -> dict[str, Part]:

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from shipper.batch import ELSEWHERE, Labels, SourceRange
-from shipper.ledger.account import Account, among, short
+from shipper.ledger.account import Account, add_counts, among, short
 from shipper.ledger.extent import MOST_COUNTED, Extent
 
 MOST: Final = 8192
@@ -51,6 +51,21 @@ class Forgone(msgspec.Struct, frozen=True, array_like=True):
     end: int
 
 
+DEAD_LETTERED: Final = "dead_lettered"
+DEAD_LETTERS_FULL: Final = "dead_letters_full"
+
+
+class Refused(msgspec.Struct, frozen=True, array_like=True):
+    """Records that a sink will never take. In entries: only append fields."""
+
+    sink: str
+    outcome: str
+    """``DEAD_LETTERED``; ``DEAD_LETTERS_FULL``: they are lost."""
+    key: bytes
+    """The account's."""
+    records: int
+
+
 class Break(msgspec.Struct, array_like=True):
     """Where an upstream stream did not go on with the next frame. On disk: only append fields."""
 
@@ -89,6 +104,8 @@ class Book(msgspec.Struct, array_like=True):
     """Accounts that are kept: fewer where segments are small, as each begins with the book."""
     unknown: dict[str, Extent] = {}
     """By sink: numbers of frames that were destroyed before it had them, and of which nobody knows what they held."""
+    refused: dict[str, dict[str, int]] = {}
+    """By sink: records that it refused of accounts that were closed by then, by what became of them."""
 
     def enter(self, told: Told, changed: dict[bytes, None] | None = None) -> None:
         """Take over what a durable frame tells of. ``changed`` gets the keys of the accounts."""
@@ -128,6 +145,15 @@ class Book(msgspec.Struct, array_like=True):
             account = self.accounts.get(one.key)
             if account is not None:
                 account.forgo(one.sink, one.reason, one.start, one.end)
+
+    def refuse(self, refused: Iterable[Refused]) -> None:
+        """Take over what sinks refused."""
+        for one in refused:
+            account = self.accounts.get(one.key)
+            if account is not None:
+                account.refuse(one.sink, one.outcome, one.records)
+            else:
+                add_counts(self.refused.setdefault(one.sink, {}), {one.outcome: one.records})
 
     def _why(self, stream: bytes, seq: int) -> str:
         """Why what was due in a stream after a number is missing; empty: nobody knows."""

@@ -42,6 +42,8 @@ def joined(earlier: Account, later: Account) -> Account:
     _extend_all(whole.missing, later.missing)
     for sink, reasons in later.forgone.items():
         _extend_all(whole.forgone.setdefault(sink, {}), reasons)
+    for sink, outcomes in later.refused.items():
+        add_counts(whole.refused.setdefault(sink, {}), outcomes)
     add_counts(whole.dropped, later.dropped)
     add_counts(whole.dropped_here, later.dropped_here)
     whole.read = min(whole.read + later.read, MOST_COUNTED)

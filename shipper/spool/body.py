@@ -11,7 +11,7 @@ import msgspec
 
 from shipper.batch import DeadLetter, Labels, SourceRange
 from shipper.errors import UNREADABLE, SpoolError
-from shipper.ledger.book import Book, Forgone
+from shipper.ledger.book import Book, Forgone, Refused
 from shipper.spool.frame import crc32c
 
 _SNAPSHOT_MAGIC: Final = b"SHPN"
@@ -56,6 +56,8 @@ class Body(msgspec.Struct, array_like=True, omit_defaults=True):
     """Of a frame that was taken apart here: its host and file, and its ranges as they came."""
     forgone: list[Forgone] = []
     """What sinks will not get."""
+    refused: list[Refused] = []
+    """What sinks will never take."""
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True, order=True):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shipper.batch import DeadLetter, Labels, Upstream
-from shipper.ledger.book import Forgone, Told
+from shipper.ledger.book import Forgone, Refused, Told
 from shipper.spool.body import Body, GapNote, Mark, encode_body
 from shipper.spool.frame import Frame, FrameDraft, FrameMeta
 from shipper.spool.segment import ENVELOPE_SIZE
@@ -28,6 +28,8 @@ class EntryDraft:
     """Of a frame that was taken apart here: what it said."""
     forgone: Sequence[Forgone] = ()
     """What sinks will not get."""
+    refused: Sequence[Refused] = ()
+    """What sinks will never take."""
     lowered: tuple[bytes, Mark] | None = None
     """On its own: the stream comes again from this mark on, which is lower than what is held of it."""
 
@@ -57,7 +59,8 @@ def encode_draft(draft: EntryDraft, mark: Mark | None) -> tuple[list[bytes], int
         if upstream.kept:
             kept = [(upstream.stream, gap.first if gap else upstream.seq, part) for part in range(parts)]
     came = None if draft.came is None else (_named(draft.came.labels), draft.came.ranges)
-    last = encode_body(Body(draft.state, draft.dead_letters, draft.moved, gap, kept[-1], came, list(draft.forgone)))
+    forgone, refused = list(draft.forgone), list(draft.refused)
+    last = encode_body(Body(draft.state, draft.dead_letters, draft.moved, gap, kept[-1], came, forgone, refused))
     bodies = [encode_body(Body(kept=part)) if part else b"" for part in kept[:-1]] + [last]
     frames = sum(len(frame.raw) if isinstance(frame, Frame) else frame.size for frame in draft.frames)
     return bodies, frames + sum(map(len, bodies)) + ENVELOPE_SIZE * len(bodies)

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from shipper.errors import FrameError
-from shipper.ledger.book import Book, Forgone, Told
+from shipper.ledger.book import Book, Forgone, Refused, Told
 from shipper.spool.body import Body, GapNote, Mark
 from shipper.spool.draft import EntryDraft
 from shipper.spool.frame import Frame, decode
@@ -29,6 +29,7 @@ class News(msgspec.Struct):
     gap: int = 0
     """The last number of ``stream`` in whose place a gap came; ``reason``: why."""
     reason: str = ""
+    refused: Sequence[Refused] = ()
 
     def enter(self, book: Book, changed: dict[bytes, None] | None = None) -> None:
         """The entry is durable: have the ledger know. ``changed`` gets the keys of the accounts that it is about."""
@@ -40,6 +41,10 @@ class News(msgspec.Struct):
             book.forgo(self.forgone)
             if changed is not None:
                 changed.update((lost.key, None) for lost in self.forgone)
+        if self.refused:
+            book.refuse(self.refused)
+            if changed is not None:
+                changed.update((one.key, None) for one in self.refused)
 
 
 def of_draft(draft: EntryDraft, seq: int, mark: Mark | None) -> News:
@@ -49,7 +54,7 @@ def of_draft(draft: EntryDraft, seq: int, mark: Mark | None) -> News:
     if upstream is None:  # what is lost has frames of its own, before those of what was read: their last tells of it
         for at, own in enumerate(draft.told):
             own.seq = own.own = last if own is draft.told[-1] else seq + at
-        return News(draft.told, draft.forgone)
+        return News(draft.told, draft.forgone, refused=draft.refused)
     stream, number = upstream.stream, upstream.seq
     told = []
     if (came := draft.came) is not None:
@@ -60,7 +65,7 @@ def of_draft(draft: EntryDraft, seq: int, mark: Mark | None) -> News:
             if isinstance(frame, Frame):
                 meta = frame.meta
                 told.append(Told(meta.labels, meta.ranges, stream, number, (), last))
-    news = News(told, draft.forgone)
+    news = News(told, draft.forgone, refused=draft.refused)
     if gap is not None or mark is None or number > mark.next:  # else it is the one that was due
         _broken(news, stream, number if gap is None else gap.last, mark, gap)
     return news
@@ -80,7 +85,7 @@ def of_entry(entry: Entry, body: Body, marks: Mapping[bytes, Mark]) -> News:
         elif meta is not None:
             seq = entry.envelope.seq if mark is None else mark.next - 1
             told.append(Told(meta.labels, meta.ranges, stream, seq, own=entry.envelope.seq))
-    news = News(told, body.forgone)
+    news = News(told, body.forgone, refused=body.refused)
     if numbered and mark is not None:
         _broken(news, stream, mark.next - 1, marks.get(stream), body.gap)
     elif numbered and not told:

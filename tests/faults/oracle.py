@@ -4,9 +4,10 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from faults.row import BALANCED, Outcome
 from support.processes import records
@@ -125,6 +126,20 @@ def ledger_of(*data_dirs: Path, inside: Sequence[str] = ()) -> str:
 
 def delivered(data_dir: Path, sink: str) -> int:
     """Bytes of lines that a node says its sink has; it has come to rest."""
+    return sum(account["sinks"][sink]["delivered"] for account in _accounts(data_dir))
+
+
+def refused(data_dir: Path, sink: str) -> Counter[str]:
+    """Records that a node says its sink refused, by what became of them; it has come to rest."""
+    counts: Counter[str] = Counter()
+    for account in _accounts(data_dir):
+        counts.update(account["sinks"][sink]["refused"])
+    return counts
+
+
+def _accounts(data_dir: Path) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "shipper", "audit", "--json", str(data_dir)]
-    accounts = json.loads(subprocess.run(command, capture_output=True, check=False).stdout)["accounts"]
-    return sum(account["sinks"][sink]["delivered"] for account in accounts)
+    found: dict[str, list[dict[str, Any]]] = json.loads(
+        subprocess.run(command, capture_output=True, check=False).stdout
+    )
+    return found["accounts"]

@@ -9,7 +9,7 @@ from support.ledgers import FILE, LABELS, OTHER, STREAM, as_set, span
 
 from shipper.batch import ELSEWHERE, SourceRange
 from shipper.ledger.account import HOLES_KEPT, Account
-from shipper.ledger.book import MOST, Book, Forgone, Told
+from shipper.ledger.book import DEAD_LETTERED, MOST, Book, Forgone, Refused, Told
 
 cuts = st.lists(st.integers(1, 30), min_size=1, max_size=30)
 
@@ -122,3 +122,12 @@ def test_sources_without_generations_are_told_apart_by_stream_and_name() -> None
         read(1, span(0, 5, b"")), read(1, span(0, 7, b""), stream=STREAM), read(1, span(0, 9, b""), stream=b"o" * 16)
     )
     assert sorted(account.end for account in book.accounts.values()) == [5, 7, 9]
+
+
+def test_what_a_sink_refused_counts_for_its_account_and_for_all_together_once_that_is_closed() -> None:
+    book = book_of(read(1, span(0, 10)))
+    refused = [Refused("central", DEAD_LETTERED, FILE, 2), Refused("central", DEAD_LETTERED, OTHER, 3)]
+    book.refuse(refused)
+    assert book.accounts[FILE].refused == {"central": {DEAD_LETTERED: 2}}
+    assert book.refused == {"central": {DEAD_LETTERED: 3}}
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(book), type=Book) == book

@@ -66,6 +66,14 @@ def test_reasons_add_up_for_each_sink() -> None:
     assert whole.lost["truncated"].spans == [(10, 20)]
 
 
+def test_what_sinks_refused_adds_up() -> None:
+    first, second = account_of(span(0, 10)), account_of(span(10, 20), seq=2)
+    first.refuse("archive", "dead_lettered", 2)
+    second.refuse("archive", "dead_lettered", 3)
+    second.refuse("other", "dead_letters_full", 1)
+    assert joined(first, second).refused == {"archive": {"dead_lettered": 5}, "other": {"dead_letters_full": 1}}
+
+
 def test_holes_stay_bounded() -> None:
     first = account_of(*(span(at, at + 1) for at in range(0, 2 * HOLES_KEPT, 2)))
     second = account_of(*(span(at, at + 1) for at in range(1000, 1000 + 2 * HOLES_KEPT, 2)), seq=99)

@@ -7,7 +7,7 @@ from typing import Final
 
 from faults.fleet import PATIENCE, Fleet
 from faults.load import Load
-from faults.oracle import Judge, ledger_of, messages
+from faults.oracle import Judge, ledger_of, messages, refused
 from faults.row import Outcome, Row, Run
 from support.ports import lasting_port
 from support.processes import wait_for
@@ -94,12 +94,15 @@ def rejecting_sink(run: Run) -> Outcome:
     fleet.up(collector)
     fleet.stop(agent, collector)
     fleet.judge(outcome, "collector", audited=["agent", "collector"])
-    refused = Judge()
-    refused.hear(letters(fleet, "agent"))
-    outcome.lost += len(refused.lost(fleet.written))
-    outcome.doubled += refused.doubled
-    outcome.altered += refused.altered
-    outcome.notes.append(f"dead letters: {refused.seen}")
+    found = Judge()
+    found.hear(letters(fleet, "agent"))
+    outcome.lost += len(found.lost(fleet.written))
+    outcome.doubled += found.doubled
+    outcome.altered += found.altered
+    outcome.notes.append(f"dead letters: {found.seen}")
+    told = refused(fleet.home("agent"), "picky")
+    if told != {"dead_lettered": fleet.written["app"]}:
+        outcome.ledger = f"of {fleet.written['app']} records that were refused the ledger tells {dict(told)}"
     return outcome
 
 
