@@ -26,6 +26,7 @@ import pytest
 from shipper.batch import Batch, DeadLetter, Format, Labels, Payload, Record, SourceRange
 from shipper.chain.decode import count_invalid, decode_json, records_of
 from shipper.chain.run import Chain
+from shipper.chain.trust import came_of, named_fields, unnamed_reads
 from shipper.hostile import HOSTILE_LINES, HOSTILE_RECORDS
 from shipper.processor import Processor
 
@@ -95,15 +96,19 @@ def run_chain() -> Iterator[RunChain]:
 
 
 def start_chain(
-    processors: Sequence[Processor], *, state: Mapping[str, bytes] | None = None, dead_letter_room: int = _ROOM
+    processors: Sequence[Processor],
+    *,
+    state: Mapping[str, bytes] | None = None,
+    dead_letter_room: int = _ROOM,
+    planned: bool = True,
 ) -> Chain:
-    """A chain of a source ``test``."""
+    """A chain of a source ``test``. ``planned``: as ``shipper run`` runs it; else one step after the other."""
     specs: list[_Spec] = []
     for processor in processors:
         name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(processor).__name__).lower()
         number = sum(spec.name.startswith(name) for spec in specs) + 1
         specs.append(_Spec(name if number == 1 else f"{name}_{number}", processor))
-    return Chain(specs, "test", lambda: dead_letter_room, state)
+    return Chain(specs, "test", lambda: dead_letter_room, state, planned=planned)
 
 
 def run_batch(chain: Chain, lines: Iterable[Line], labels: Labels | None = None) -> ChainResult:
@@ -247,6 +252,27 @@ class ProcessorConformance:
                 names = (before.keys() | after.keys()) - writes
                 assert all(before.get(name, ...) == after.get(name, ...) for name in names)
 
+    def test_it_reads_only_the_fields_that_it_declares(self) -> None:
+        """The planner trusts ``reads``: a processor that declares both sees records which may lack every other field,
+        and must make the same of them.
+        """
+        named = named_fields(self.make())
+        if named is None:
+            return
+        run = lambda records: _run([self.make()], records, planned=False).batch  # noqa: E731 - a name for it says more
+        records = [record for line in self.lines for record in _run([], [line]).records]
+        found = " or ".join(unnamed_reads(run, records, named))
+        text = "in a chain that runs, records may lack what no processor names"
+        assert not found, f"it reads {found}, which `reads` does not name: {text}"
+
+    def test_a_plan_comes_to_what_it_does_by_itself(self) -> None:
+        """``shipper run`` uses a plan, ``shipper explain`` none: both give the same, for lines and for records."""
+        records = [record for line in self.lines for record in _run([], [line]).records]
+        for lines in ([*self.lines], records, [*HOSTILE_LINES], [*HOSTILE_RECORDS]):
+            alone, planned = (came_of(_run([self.make()], lines, planned=planned).batch) for planned in (False, True))
+            text = "a plan, which trusts what the processor says of itself, gives"
+            assert planned == alone, f"{text} {planned}; by itself it gives {alone}"
+
     def _run(self, lines: Sequence[Line]) -> ChainResult:
         return _run([self.make()], lines)
 
@@ -258,8 +284,8 @@ class ProcessorConformance:
         return not cls.bisect or cls.snapshot is not Processor.snapshot
 
 
-def _run(processors: Sequence[Processor], lines: Sequence[Line]) -> ChainResult:
-    chain = start_chain(processors)
+def _run(processors: Sequence[Processor], lines: Sequence[Line], *, planned: bool = True) -> ChainResult:
+    chain = start_chain(processors, planned=planned)
     result = run_batch(chain, lines)
     chain.teardown()
     return result
