@@ -22,6 +22,11 @@ from faults.load import Load
 from faults.row import Outcome, Row, Run
 
 NAMES: Final = [f"app{number}" for number in range(5)]
+MANY: Final = [f"app{number}" for number in range(10)]
+RATE: Final = 20_000
+"""Lines a second in the heavy storm, ..."""
+BETWEEN: Final = 6.0
+"""... in which so many seconds pass from one kill to the next."""
 CHECK: Final = 1500
 """Rotations after which all that arrived is judged, and the rotated files go: a directory never holds many more."""
 QUEUE: Final = Path("/proc/sys/fs/inotify/max_queued_events")
@@ -75,6 +80,29 @@ def storm(run: Run, kind: type[Turning]) -> Outcome:
             if couple.is_bad(outcome, load, f"{number} kills"):
                 break
     outcome.notes.append(f"{load.rotations} rotations")
+    return couple.finish(outcome, load)
+
+
+def heavy_storm(run: Run, kind: type[Turning]) -> Outcome:
+    """As many lines as a busy node has, in ten files that are each rotated five times a second; the agent is killed."""
+    outcome = Outcome(run.injections, 0, 0)
+    couple = Couple(run.place)
+    load = kind(couple.logs, run.dice, MANY, rate=RATE, rotate=0.2)
+    couple.start()
+    load.start()
+    couple.resumed()
+    load.known.set()
+    begin, before = time.monotonic(), load.total
+    for number in range(run.injections):
+        time.sleep(max(0, begin + BETWEEN * number + run.dice.uniform(0.5, 0.7 * BETWEEN) - time.monotonic()))
+        outcome.fired += couple.agent.running
+        couple.agent.kill()
+        time.sleep(run.dice.choice([0, run.dice.uniform(0, 1.5)]))
+        couple.agent.start()
+        outcome.recover.append(couple.resumed())
+    time.sleep(max(0, begin + BETWEEN * run.injections - time.monotonic()))
+    seconds, lines = time.monotonic() - begin, load.total - before
+    outcome.notes.append(f"{lines:,} lines and {load.rotations:,} rotations in {seconds:.0f} s")
     return couple.finish(outcome, load)
 
 
@@ -220,6 +248,25 @@ ROWS = [
         lambda run: storm(run, Packing),
         short=6,
         long=300,
+    ),
+    Row(
+        "heavy rotation storm, renamed",
+        "Ten files, 20,000 lines a second in all, are each renamed five times a second; the agent is killed every six "
+        "seconds.",
+        "once",
+        lambda run: heavy_storm(run, Turning),
+        short=1,
+        long=10,
+        every=True,
+    ),
+    Row(
+        "heavy rotation storm, compressed",
+        "The same, and each rotated file is compressed and deleted.",
+        "once",
+        lambda run: heavy_storm(run, Packing),
+        short=1,
+        long=10,
+        every=True,
     ),
     Row(
         "inode numbers used again",
