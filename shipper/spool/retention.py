@@ -14,7 +14,7 @@ from shipper.spool.body import CursorValue, Position
 from shipper.spool.cursor import FOLDER, Cursor, is_name
 from shipper.spool.disk import Disk
 from shipper.spool.draft import EntryDraft
-from shipper.spool.dropping import DROP_OLDEST, SINK_REMOVED, Drop, Dropped, plan_backlogs, plan_room
+from shipper.spool.dropping import DROP_OLDEST, SINK_REMOVED, Drop, Dropped, plan_backlogs, plan_room, record_counts
 from shipper.spool.files import DAMAGE_KEY, ENDED_KEY, segment_name, snapshot_name
 from shipper.spool.forgone import of_drop
 from shipper.spool.slots import Slots
@@ -121,15 +121,25 @@ class Retention:
         cursor = log.cursors[sink]
         lost = cursor.value.lost
         first = cursor.value.seq if lost is None else max(cursor.value.seq, lost.next)
-        before = log.used
+        before, records = log.used, self._records(cursor.value.position.segment, first)
         log.reserve.use(cursor.forget)
         log.cursors = {name: other for name, other in log.cursors.items() if name != sink}
         log.removed = log.removed - {sink}
         cursor.close()
         log.reclaim()
         if log.next_seq > first:
-            self.dropped.append(Dropped(sink, SINK_REMOVED, log.next_seq - first, 0))
+            self.dropped.append(Dropped(sink, SINK_REMOVED, log.next_seq - first, records))
         return before - log.used
+
+    def _records(self, number: int, first: int) -> int:
+        """Those from number ``first`` on, in the segments from one on; what cannot be read is not counted."""
+        return sum(
+            max(0, records)
+            for at, segment in sorted(self._log.segments.items())
+            if at >= number
+            for seq, records in record_counts(self._disk, segment)
+            if seq >= first
+        )
 
 
 def _not_to_forget(sink: str, configured: bool, removed: Iterable[str]) -> str:

@@ -162,7 +162,7 @@ def test_a_removed_sink_is_forgotten_for_good_and_its_name_begins_anew_at_the_ta
             store = store_on(disk, ["a"])
             assert store.log.removed == {"gone"}
             assert store.retention.forget("gone") > 400_000
-            assert store.retention.dropped == [Dropped("gone", "sink_removed", 20, 0)]
+            assert store.retention.dropped == [Dropped("gone", "sink_removed", 20, 20)]
         disk.kill()
         store = store_on(disk, ["a", "gone"])
         assert store.log.cursors["gone"].value.seq == 21
@@ -336,7 +336,7 @@ async def test_removed_sinks_are_named_with_what_waits_for_them_and_can_be_forgo
     with pytest.raises(SpoolError, match="no sink 'slow' was removed"):
         await spool.forget("slow")
     await until(lambda: told)
-    assert told == [Dropped("slow", "sink_removed", 20, 0)]
+    assert told == [Dropped("slow", "sink_removed", 20, 39)]
     await spool.close()
     with pytest.raises(SpoolError, match="closed"):
         await spool.forget("slow")
