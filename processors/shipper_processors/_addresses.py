@@ -135,7 +135,7 @@ def _v6(text: str, start: int, end: int) -> Iterator[Span]:
             return
     stripped = start + len(text[start:end].rstrip(":."))
     for stop in (end, stripped, text.rfind(":", start, stripped)):  # the last: a port behind it
-        if not _is_word(text[stop : stop + 1]) and _is_v6(text[start:stop]):
+        if stop > start and not _is_word(text[stop : stop + 1]) and _is_v6(text[start:stop]):
             yield start, stop
             return
 

@@ -68,10 +68,12 @@ class PairParser(TextParser, kw_only=True):
                 continue
             value = converters[name](found) if name in converters and isinstance(found, str) else found
             key = prefix + name
-            if key in fields:
-                there = fields[key]
-                value = [*there, value] if isinstance(there, list) else [there, value]
-            fields[key] = value
+            if key not in fields:
+                fields[key] = value
+            elif isinstance(fields[key], list):  # no value is one by itself
+                fields[key].append(value)
+            else:
+                fields[key] = [fields[key], value]
         for name in reversed(self.outer):
             fields = {name: fields}
         return fields

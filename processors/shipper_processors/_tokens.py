@@ -39,7 +39,13 @@ _PATTERNS: Final = (
     (("pass", "pwd", "secret", "token", "key", "authorization"), _NAMED),
     (("@",), re.compile(r":\\?/\\?/[^\s:/@]{0,256}:(?P<plain>[^\s/@]{1,256})@")),
     (("bearer",), re.compile(r"bearer[ ]{1,4}(?=[A-Z._~+/=-]{0,256}[0-9])(?P<plain>[A-Z0-9._~+/=-]{8,})", _FLAGS)),
-    (("eyj",), re.compile(r"(?P<plain>eyJ[A-Za-z0-9_-]{5,}\.eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*)")),
+    (
+        ("eyj",),
+        # The rest of a first part that nothing follows is passed over: no eyJ in it can begin a token either.
+        re.compile(
+            r"(?P<plain>eyJ[A-Za-z0-9_-]{5,}+\.eyJ[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]*+)|eyJ[A-Za-z0-9_-]*+",
+        ),
+    ),
     (
         ("private key-----",),
         re.compile(
@@ -72,6 +78,8 @@ _FOLDED: Final = bytes.maketrans(
 """To lower case, and what is rare in text but stands in most words looks like ``k``: so ``re`` skips from one of them
 to the next, and asks for all the words in one go."""
 _KEYS: Final = (b"api", b"access", b"account", b"auth", b"private", b"secret", b"encryption")
+_LONGEST: Final = 16
+"""More bytes than any of them has, with what separates it from ``key``."""
 _KEY: Final = re.compile(b"key(?:" + b"|".join(b"(?<=%bkey)|(?<=%b[_ -]key)" % (kind, kind) for kind in _KEYS) + b")")
 """In lower case. The blank is that of private keys in PEM."""
 _AROUND: Final = 2100
@@ -97,17 +105,21 @@ _WITH_RARE: Final = _anchored([word for word in _ALIKE if b"k" in word])
 _WITHOUT: Final = [word for word in _ALIKE if b"k" not in word]
 
 
-@lru_cache(1024)
 def is_secret_name(name: str) -> bool:
     """Whether a field of this name holds a secret, whatever its value looks like."""
-    return _NAME_END.search(name) is not None
+    return _ends_secret(name[-_LONGEST:])
+
+
+@lru_cache(1024)
+def _ends_secret(end: str) -> bool:
+    return _NAME_END.search(end) is not None
 
 
 def tokens(text: str) -> list[Span]:
     """The secrets in a text: what stands behind a name, not the name."""
     lowered = text.lower()
     there = {pattern: None for word, pattern in _PATTERN_OF.items() if word in lowered}
-    return [match.span(match.lastgroup or 0) for pattern in there for match in pattern.finditer(text)]
+    return [match.span(match.lastgroup) for pattern in there for match in pattern.finditer(text) if match.lastgroup]
 
 
 def token_places(data: bytes) -> list[int] | None:
@@ -140,7 +152,7 @@ def _in_one_go(data: bytes) -> Iterator[int]:
     folded = data.translate(_FOLDED)
     for match in _WITH_RARE.finditer(folded):
         at = match.start()
-        if not folded.startswith(b"key", at) or _is_likely(data[max(0, at - _AROUND) : at].lower()):
+        if not folded.startswith(b"key", at) or _is_likely(data[max(0, at - _LONGEST) : at].lower()):
             yield at
     for word in _WITHOUT:
         at = folded.find(word) if folded.rfind(word) >= 0 else -1  # from behind it is quicker where there is none
@@ -152,9 +164,13 @@ def _in_one_go(data: bytes) -> Iterator[int]:
 def _of_addresses(data: bytes) -> Iterator[int]:
     """Places where an address may hold a password."""
     at = data.find(b"@")
+    scheme, done = -_AROUND, 0
     while at >= 0:
-        if _SCHEME_END.search(data, max(0, at - _AROUND), at):
+        for match in _SCHEME_END.finditer(data, max(done, at - _AROUND), at):  # what is before was looked at
+            scheme = match.start()
+        if scheme >= max(0, at - _AROUND):
             yield at
+        done = at
         at = data.find(b"@", at + 1)
 
 

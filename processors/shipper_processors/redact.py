@@ -1,7 +1,7 @@
 """Take secrets out of records."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import itemgetter
 from typing import Any, Final, Literal, TypeAlias
 
@@ -120,10 +120,7 @@ class Redact(Processor):
         found.sort(key=itemgetter(0))
         parts: list[str] = []
         done = 0
-        while found:
-            start, end, kind = found.pop(0)
-            while found and found[0][0] < end:
-                end = max(end, found.pop(0)[1])
+        for start, end, kind in _joined(found):
             parts += (text[done:start], self.instead(kind, text[start:end]))
             done = end
         parts.append(text[done:])
@@ -139,6 +136,18 @@ class Redact(Processor):
             return f"[{kind}:{_digest.digest(data, 8, self.hash_key).hex()}]"
         kept = min(self.keep_last, len(secret) // 3)
         return "***" + secret[len(secret) - kept :]
+
+
+def _joined(found: list[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
+    """Those that overlap as one, of the kind of the first."""
+    start, end, kind = found[0]
+    for begin, stop, other in found:
+        if begin < end:
+            end = max(end, stop)
+        else:
+            yield start, end, kind
+            start, end, kind = begin, stop, other
+    yield start, end, kind
 
 
 _SEPARATORS: Final = dict.fromkeys(map(ord, " -"))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.growth import grows_linearly
 
 from shipper import Processor
 from shipper.testing import ProcessorConformance, RunChain
@@ -118,3 +119,9 @@ def test_texts_only_raise_value_errors(text: str) -> None:
         assert parser.parse(text)
     except ValueError:
         assert not re.search(r"(?:^|[ \n])[^= \n]+=", text)
+
+
+def test_a_name_that_stands_there_again_and_again_costs_the_same_each_time() -> None:
+    parser = ParseKv()
+    parser.setup()
+    assert grows_linearly(lambda length: parser.parse("a=1 " * (length // 4)), 400_000)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.growth import grows_linearly
 
 from shipper import Processor
 from shipper.testing import ProcessorConformance, RunChain
@@ -90,3 +91,9 @@ def test_texts_only_raise_value_errors(text: str) -> None:
         assert parser.parse(text)
     except ValueError as error:
         assert str(error)  # noqa: PT017 - which it is does not matter here
+
+
+def test_a_name_that_stands_there_again_and_again_costs_the_same_each_time() -> None:
+    parser = ParseLogfmt()
+    parser.setup()
+    assert grows_linearly(lambda length: parser.parse('a="b" ' * (length // 6)), 400_000)

@@ -109,6 +109,12 @@ def test_a_token_is_taken_out(text: str, secret: str) -> None:
     assert secret not in redact(f"a {text}", find=["tokens"])
 
 
+@pytest.mark.parametrize("before", ["", "x", "a_", "%3D", "\\n", "eyJaaaaa", "eyJ.", "eyJaaaaa.eyJbbbbb "])
+def test_a_json_web_token_is_taken_out_whatever_stands_before_it(before: str) -> None:
+    secret = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
+    assert "c2ln" not in redact(f"{before}{secret}", find=["tokens"])
+
+
 def test_what_stands_around_a_token_stays() -> None:
     line = '{"user":"ann","password":"x \\"y\\"","ok":true} token=abc&page=2'
     assert redact(line, find=["tokens"]) == '{"user":"ann","password":"***","ok":true} token=***&page=2'
