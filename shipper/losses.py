@@ -11,7 +11,7 @@ from shipper.spool.spool import Spool
 log = get_logger("spool")
 _WHY = {
     DROP_OLDEST: "a sink's oldest records are dropped: it takes less than comes, and it may not hold more back",
-    SINK_REMOVED: "records for a sink that the config no longer has are given up: for their room, or as it was forgotten",
+    SINK_REMOVED: "records for a sink that the config no longer has are given up: for room, or as it was forgotten",
 }
 
 
