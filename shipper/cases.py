@@ -13,18 +13,20 @@
 ``expect`` is what goes on to the sinks: a record, or a list of them (``[]``: nothing). The fields of a record and the
 labels that processors gave it must be those, and no others; the labels ``host``, ``source``, those of the config and of
 the case are compared where ``expect`` names them. As in conditions 1 equals 1.0, and neither true nor '1'.
-Each case has a chain of its own: what one remembers no other knows.
+Each case has a chain of its own: what one remembers no other knows. It must hold step by step and by the chain's plan.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from shipper.batch import Record
-from shipper.chain.decode import decode_json
+from shipper.batch import Batch, Labels, Record
+from shipper.chain.decode import decode_json, records_of
 from shipper.chain.encode import encode_json
 from shipper.config import Config
 from shipper.config.decode import BAD, Decoder
@@ -32,11 +34,11 @@ from shipper.config.document import Mapping as Block
 from shipper.config.document import Sequence, read
 from shipper.config.files import TESTS
 from shipper.config.problems import Place, Problems
+from shipper.differing import MISSING, contrasted, differing, paired, shown
 from shipper.errors import ConfigError
 from shipper.plugins import suggest
-from shipper.trace import Trace, Tracer, chosen_source, shown
-
-_MISSING: Final = object()
+from shipper.trace import Trace, Tracer, chosen_source
+from shipper.unnamed import culprit
 
 
 class Case(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -118,62 +120,109 @@ def _cases(block: Block, config: Config, problems: Problems, top: Place) -> Iter
         yield Placed(node.place, case)
 
 
+@dataclass(slots=True, frozen=True)
+class _Fate:
+    """What became of one input."""
+
+    records: list[Record]
+    labels: Labels
+    dropped_by: str | None
+    said: list[str]
+    """What explains why less came out than went in."""
+
+
 def verdict(config: Config, case: Case) -> list[str]:
-    """Run a case. What is wrong, a line a difference; nothing where all is as it must be.
+    """Run a case, step by step and by the plan that ``shipper run`` uses. What is wrong, a line a difference; nothing
+    where all is as it must be.
 
     :raises ConfigError: a processor cannot be used.
     """
-    tracer = Tracer(config, case.source)
-    try:
-        inputs = case.input if isinstance(case.input, list) else [case.input]
-        traces = [tracer.trace(item.encode() if isinstance(item, str) else item, case.labels) for item in inputs]
-        given = tracer.labels.keys() | case.labels.keys()
-    finally:
-        tracer.close()
+    given = case.input if isinstance(case.input, list) else [case.input]
+    inputs = [item.encode() if isinstance(item, str) else item for item in given]
+    watched = Tracer(config, case.source)
+    known = watched.labels.keys() | case.labels.keys()
+    with closing(watched):
+        traces = [watched.trace(item, case.labels) for item in inputs]
+    rows = _wrong(case, [_traced(trace) for trace in traces], known)
+    planned = Tracer(config, case.source, planned=True)
+    names = [step.name for step in planned.chain.steps]
+    with closing(planned):
+        run = [_run(planned.run(item, case.labels), names) for item in inputs]
+    others = _wrong(case, run, known)
+    if bool(rows) is bool(others):  # where neither holds, the first is mended first
+        return rows
+    why = culprit(config, case.source, inputs, case.labels)
+    told = "does not hold when run by its plan, as 'shipper run' does" if others else "holds only when run by its plan"
+    return [f"it {told}: {why}", *others, *rows]
+
+
+def _traced(trace: Trace) -> _Fate:
+    said = []
+    for stage in trace.stages:
+        said += [f"{stage.name} failed: {failure.error}" for failure in stage.failures]
+        if stage.dropped:
+            said.append(f"dropped by {stage.name}" + (f": {stage.reason}" if stage.reason else ""))
+    return _Fate(trace.records, trace.labels, trace.dropped_by, said)
+
+
+def _run(batch: Batch, names: list[str]) -> _Fate:
+    records = records_of(batch.payload)
+    taken = [name for name in names if any(f"{name}/filtered" in span.dropped for span in batch.ranges)]
+    said = [f"{letter.processor} failed: {letter.error}" for letter in batch.dead_letters]
+    by = taken[-1] if taken and not records else None
+    return _Fate(records, batch.labels, by, [*said, *(f"dropped by {name}" for name in taken)])
+
+
+def _wrong(case: Case, fates: list[_Fate], given: AbstractSet[str]) -> list[str]:
+    """What is not as the case has it. ``given``: labels that come with the input."""
     if case.dropped_by is not None:
-        return [row for trace in traces for row in _not_dropped(trace, case.dropped_by)]
+        return [row for fate in fates for row in _not_dropped(fate, case.dropped_by)]
     wanted = case.expect if isinstance(case.expect, list) else [case.expect or {}]
-    got = [(record, trace) for trace in traces for record in trace.records]
+    got = [(record, fate.labels) for fate in fates for record in fate.records]
     rows = []
-    for at, want in enumerate(wanted):
-        title = f"record {at + 1}: " if len(wanted) > 1 else ""
-        if at < len(got):
-            rows += [f"{title}{row}" for row in _differences(want, *got[at], given)]
-        else:
-            rows.append(f"{title}expected {shown(want, 200)}")
-    rows += [f"got one more: {shown(record, 200)}" for record, _ in got[len(wanted) :]]
-    return [*rows, *_fates(traces)] if rows else []
+    for at, to in paired(wanted, got, lambda want, found: _cost(want, _seen(want, found[0], found[1], given))):
+        title = f"record {at + 1}: " if at is not None and len(wanted) > 1 else ""
+        if at is None and to is not None:
+            rows.append(f"got one more: {shown(got[to][0], 200)}")
+        elif at is not None and to is None:
+            rows.append(f"{title}expected {shown(wanted[at], 200)}, and nothing like it came")
+        elif at is not None and to is not None:
+            rows += [f"{title}{row}" for row in _differences(wanted[at], _seen(wanted[at], *got[to], given))]
+    return [*rows, *(row for fate in fates for row in fate.said)] if rows else []
 
 
-def _not_dropped(trace: Trace, by: str) -> Iterator[str]:
-    if trace.dropped_by == by:
+def _not_dropped(fate: _Fate, by: str) -> Iterator[str]:
+    if fate.dropped_by == by:
         return
     yield f"expected that {by} drops it"
-    yield from (f"got {shown(record, 200)}" for record in trace.records)
-    yield from _fates([trace])
+    yield from (f"got {shown(record, 200)}" for record in fate.records)
+    yield from fate.said
 
 
-def _fates(traces: list[Trace]) -> Iterator[str]:
-    """What explains why less came out than went in."""
-    for trace in traces:
-        for stage in trace.stages:
-            yield from (f"{stage.name} failed: {failure.error}" for failure in stage.failures)
-            if stage.dropped:
-                yield f"dropped by {stage.name}" + (f": {stage.reason}" if stage.reason else "")
+def _seen(want: Record, record: Record, labels: Labels, given: AbstractSet[str]) -> Record:
+    """What a case compares with the record that it wants."""
+    return _written({**{name: value for name, value in labels.items() if name in want or name not in given}, **record})
 
 
-def _differences(want: Record, record: Record, trace: Trace, given: frozenset[str] | set[str]) -> Iterator[str]:
-    got = _written(
-        {**{name: value for name, value in trace.labels.items() if name in want or name not in given}, **record}
-    )
-    for name in dict.fromkeys([*want, *got]):
-        expected, found = want.get(name, _MISSING), got.get(name, _MISSING)
-        if found is _MISSING:
-            yield f"{name}: expected {shown(expected)}, got nothing"
-        elif expected is _MISSING:
-            yield f"{name}: expected nothing, got {shown(found)}"
-        elif not _equal(expected, found):
-            yield f"{name}: expected {shown(expected)}, got {shown(found)}"
+def _cost(want: Record, got: Record) -> float:
+    """How much they differ: the part of their fields that are not the same."""
+    names = want.keys() | got.keys()
+    odd = sum(name not in want or name not in got or _differ(want[name], got[name]) for name in names)
+    return odd / len(names) if names else 0.0
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return any(True for _ in differing(one, other, _equal))
+
+
+def _differences(want: Record, got: Record) -> Iterator[str]:
+    for path, expected, found in differing(want, got, _equal):
+        if found is MISSING:
+            yield f"{path}: expected {shown(expected)}, got nothing"
+        elif expected is MISSING:
+            yield f"{path}: expected nothing, got {shown(found)}"
+        else:
+            yield "{}: expected {}, got {}".format(path, *contrasted(expected, found))
 
 
 def _written(record: Record) -> Record:
@@ -187,8 +236,4 @@ def _written(record: Record) -> Record:
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_equal(value, other[name]) for name, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_equal, one, other))
     return bool(one == other)

@@ -8,8 +8,9 @@ from shipper.chain.encode import encode_json
 from shipper.chain.expression import Condition
 from shipper.chain.flat import merge
 from shipper.config import Config
+from shipper.differing import MISSING, contrasted, differing, shown
 from shipper.errors import PatternTimeout
-from shipper.trace import Stage, Trace, shown, unmet, values
+from shipper.trace import Stage, Trace, unmet, values
 
 _FATES: Final = {
     "keep": "it goes on with the error in a field (on_error: keep)",
@@ -37,15 +38,15 @@ def explained(config: Config, trace: Trace) -> list[str]:
 
 
 def difference(before: Record, after: Record) -> Iterator[str]:
-    """What differs, a line a field: ``+ added``, ``- removed``, ``~ changed``."""
-    for name in before:
-        if name not in after:
-            yield f"- {name}: {shown(before[name])}"
-    for name in after:
-        if name not in before:
-            yield f"+ {name}: {shown(after[name])}"
-        elif not _same(before[name], after[name]):
-            yield f"~ {name}: {shown(before[name])} -> {shown(after[name])}"
+    """What differs, a line a place: ``+ added``, ``- removed``, ``~ changed``."""
+    for path, old, new in differing(before, after, _same):
+        if new is MISSING:
+            yield f"- {path}: {shown(old)}"
+        elif old is MISSING:
+            yield f"+ {path}: {shown(new)}"
+        else:
+            was, now = contrasted(old, new)
+            yield f"~ {path}: {was} -> {now}"
 
 
 def _did(stage: Stage) -> Iterator[str]:

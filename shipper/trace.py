@@ -7,13 +7,13 @@ of their own: what stateful processors remember is what was seen here before, an
 import ast
 import copy
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from shipper.batch import Batch, DeadLetter, Format, Labels, Payload, Record, SourceRange
 from shipper.chain.decode import raw_record
-from shipper.chain.encode import encode_json
+from shipper.chain.encode import encode_json, encode_records
 from shipper.chain.expression import Condition
 from shipper.chain.isolate import Outcome
 from shipper.chain.run import Chain
@@ -21,10 +21,12 @@ from shipper.chain.step import Step
 from shipper.chain.words import described
 from shipper.chain.work import Work
 from shipper.config import Config
+from shipper.differing import shown
 from shipper.errors import ConfigError, PatternTimeout
 from shipper.plugins import suggest
 from shipper.processor import OnError
 
+_ALL: Final = slice(None)
 _ROOM: Final = 1 << 40
 """Dead letters go nowhere here, so there is room for each."""
 
@@ -79,21 +81,22 @@ class Trace:
 class Tracer:
     """The processors of one source, to send records through."""
 
-    def __init__(self, config: Config, source: str | None = None) -> None:
-        """``source``: which one; None where there is only one.
+    def __init__(self, config: Config, source: str | None = None, *, planned: bool = False, part: slice = _ALL) -> None:
+        """``source``: which one; None where there is only one. ``planned``: for ``run``. ``part``: only these of its
+        processors.
 
         :raises ConfigError: there is no such source, or several and none was named; or a processor cannot be used.
         """
         self.source = chosen_source(config, source)
-        specs = [spec.fresh() for spec in config.chain_of(self.source)]
+        specs = [spec.fresh() for spec in config.chain_of(self.source)[part]]
         self.labels: Labels = config.labels_of(self.source)
-        self.chain: Final = Chain(specs, self.source, lambda: _ROOM, planned=False)
+        self.chain: Final = Chain(specs, self.source, lambda: _ROOM, planned=planned)
 
     def trace(self, line: bytes | Record, labels: Mapping[str, Any] | None = None) -> Trace:
         """Send a raw line, or a record as another shipper would send it, through the chain. ``labels``: more of them,
         as a source finds them (``file`` ...).
         """
-        work = _Watched(self._batch(line, {**self.labels, **(labels or {})}))
+        work = _Watched(self._batch(line, labels))
         stages = []
         records = [raw_record(line)] if isinstance(line, bytes) else [copy.deepcopy(line)]
         for step in self.chain.steps:
@@ -108,11 +111,22 @@ class Tracer:
             stages[-1].after = records
         return Trace(stages, records, done.labels, done.dead_letters)
 
+    def run(self, line: bytes | Record, labels: Mapping[str, Any] | None = None) -> Batch:
+        """Send it through as ``shipper run`` does: nobody watches, and ``planned`` says how."""
+        return self.chain.run(self._batch(line, labels))
+
+    def run_all(self, records: Sequence[Record], labels: Mapping[str, Any] | None = None) -> Batch:
+        """The same for several records in one batch."""
+        payload = encode_records(records)[0]
+        span = SourceRange(self.source, bytes(16), 0, len(payload.data), read=payload.count, kept=payload.count)
+        return self.chain.run(Batch(self.source, {**self.labels, **(labels or {})}, payload, [span], 0))
+
     def close(self) -> None:
         """After the last record."""
         self.chain.teardown()
 
-    def _batch(self, line: bytes | Record, labels: Labels) -> Batch:
+    def _batch(self, line: bytes | Record, more: Mapping[str, Any] | None) -> Batch:
+        labels = {**self.labels, **(more or {})}
         if isinstance(line, bytes):
             payload = Payload.sized([line]) if b"\n" in line else Payload.lines(line + b"\n")
         else:
@@ -177,15 +191,6 @@ def values(condition: Condition, record: Record, labels: Mapping[str, Any]) -> s
         else:
             seen.append(f"{name} is missing")
     return ", ".join(seen)
-
-
-def shown(value: Any, width: int = 60) -> str:
-    """A value as JSON, cut where it is long."""
-    try:
-        text = encode_json(value).decode()
-    except ValueError:
-        text = repr(value)
-    return text if len(text) <= width else f"{text[: width - 4]} ..."
 
 
 def _copied(records: list[Record]) -> list[Record]:

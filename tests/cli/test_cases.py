@@ -57,7 +57,7 @@ cases:
         ("input: '{\"n\": 1}', expect: {n: 1}", 'team: expected nothing, got "payments"'),
         ("input: '{\"n\": 1}', expect: {n: 1, team: payments, x: 0}", "x: expected 0, got nothing"),
         ("input: '{\"n\": 1}', expect: {n: 1, team: payments, site: south}", 'site: expected "south", got "north"'),
-        ('input: \'{"n": {"a": [1]}}\', expect: {n: {a: [2]}, team: payments}', 'n: expected {"a":[2]}, got {"a":[1]}'),
+        ('input: \'{"n": {"a": [1]}}\', expect: {n: {a: [2]}, team: payments}', "n.a[0]: expected 2, got 1"),
         ("input: '{\"n\": 1}', expect: []", 'got one more: {"n":1}'),
         ("input: '{\"n\": 1}', dropped_by: drop", "expected that drop drops it"),
         (
@@ -125,3 +125,79 @@ def test_cases_in_a_directory_of_configs_are_no_config(tmp_path: Path, capsys: p
     (tmp_path / "conf.test.yaml").write_text(case)
     assert main(["test", str(folder)]) == 0
     assert capsys.readouterr().out.endswith("1 case, all hold\n")
+
+
+def test_what_differs_in_the_depth_is_named_by_its_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = '{"a": {"b": {"c": [1, 2, {"e": 1, "x y": 1}]}}, "t": ["p", "q", "r"]}'
+    wanted = "a: {b: {c: [1, 2, {e: 2, 'x y': 2}]}}, t: [p, r, s], team: payments"
+    assert run(tmp_path, f"cases:\n- {{input: '{given}', expect: {{{wanted}}}}}\n") == 1
+    rows = [row.strip() for row in capsys.readouterr().out.splitlines()[1:-1]]
+    assert rows == [
+        "a.b.c[2].e: expected 2, got 1",
+        'a.b.c[2]["x y"]: expected 2, got 1',
+        't[1]: expected "r", got "q"',
+        't[2]: expected "s", got "r"',
+    ]
+
+
+def test_a_long_text_is_shown_where_it_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "abcdefghij" * 20
+    case = f"{{input: '{{\"m\": \"{text}X, and more\"}}', expect: {{m: '{text}Y, and more', team: payments}}}}"
+    assert run(tmp_path, f"cases:\n- {case}\n") == 1
+    said = 'm: expected ... abcdefghijabcdefghijY, and more", got ... abcdefghijabcdefghijX, and more"\n'
+    assert said in capsys.readouterr().out
+
+
+def test_one_missing_record_does_not_shift_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ", ".join(f'\'{{"n": {n}, "k": {n}}}\'' for n in (1, 3, 4, 5))
+    wanted = ", ".join(f"{{n: {n}, k: {n % 4 or 5}, team: payments}}" for n in (1, 2, 3, 4))
+    assert run(tmp_path, f"cases:\n- {{input: [{given}], expect: [{wanted}]}}\n") == 1
+    rows = [row.strip() for row in capsys.readouterr().out.splitlines()[1:-1]]
+    assert rows == [
+        'record 2: expected {"n":2,"k":2,"team":"payments"}, and nothing like it came',
+        "record 4: k: expected 5, got 4",
+        'got one more: {"n":5,"k":5}',
+    ]
+
+
+PEEKS = """\
+from shipper import Processor
+
+
+class Peeks(Processor):
+    'Looks at what it does not name.'
+
+    @property
+    def reads(self):
+        return frozenset({"status"})
+
+    @property
+    def writes(self):
+        return frozenset({"class"})
+
+    def process(self, record):
+        record["class"] = f"{record.get('status')}/{record.get('other')}"
+        return record
+"""
+
+
+@pytest.mark.parametrize(
+    ("wanted", "got", "how"),
+    [
+        ("1/2", "1/None", "it does not hold when run by its plan, as 'shipper run' does: "),
+        ("1/None", "1/2", "it holds only when run by its plan: "),
+    ],
+)
+def test_a_case_is_run_as_shipper_run_does_it_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wanted: str, got: str, how: str
+) -> None:
+    (tmp_path / "mine.py").write_text(PEEKS)
+    config = CONFIG.replace("processors: [parse_json]", "processors: [parse_json, './mine.py:Peeks']")
+    given = '{"status": 1, "other": 2}'
+    expected = f"{{status: 1, other: 2, class: {wanted}, team: payments}}"
+    assert run(tmp_path, f"cases:\n- {{input: '{given}', expect: {expected}}}\n", config) == 1
+    first, second = capsys.readouterr().out.splitlines()[1:-1]
+    assert how in first
+    assert first.endswith("/agent.yaml:3) reads other, which its `reads` does not name")
+    assert "Peeks (" in first
+    assert second.strip() == f'class: expected "{wanted}", got "{got}"'
