@@ -3,7 +3,7 @@ r"""The lines that container runtimes write, and what their paths say. Sans-IO.
 CRI (containerd, CRI-O): ``2024-05-01T12:00:00.000000001Z stdout F the message``; the tag is ``P`` where the line goes
 on in the next one of its stream: runtimes cut them at 16 KiB. Docker's ``json-file``:
 ``{"log":"the message\n","stream":"stdout","time":"2024-05-01T12:00:00.000000001Z"}``; without a newline in ``log`` it
-goes on.
+goes on. Terminals end lines with ``\r\n``.
 """
 
 import re
@@ -85,7 +85,9 @@ def _docker(text: str) -> list[Row] | None:
 
 def _docker_row(line: _Logged) -> Row:
     log = line.log
-    return (line.time, line.stream, FULL, log[:-1]) if log.endswith("\n") else (line.time, line.stream, PART, log)
+    if not log.endswith("\n"):
+        return line.time, line.stream, PART, log
+    return line.time, line.stream, FULL, log[: -2 if log.endswith("\r\n") else -1]
 
 
 def _row(line: str, form: ContainerFormat) -> Row:

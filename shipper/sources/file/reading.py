@@ -94,7 +94,8 @@ def _watch_half(tail: Tail, rules: Rules, *, flushed: bool) -> None:
     """Since when is there half a line as it stands now? It is due when it stayed so for long. ``flushed``: what is
     there cannot go on (a part of a character, a hole).
     """
-    half = (tail.offset, tail.size, tail.modified)
+    # A read that did not see all of it knows nothing of how long it has been so.
+    half = (-1, -1, -1) if tail.waiting else (tail.offset, tail.size, tail.modified)
     if flushed or tail.waiting or not tail.unread:
         tail.half_due = math.inf
     elif half != tail.half:
@@ -171,7 +172,7 @@ class _Read:
             return self._lines(self.window)
         last = tail.offset + limit + text.width if self.split else self.stop
         end = self._search(min(self.stop, last))
-        if end is not None and end - tail.offset <= limit:
+        if end is not None and (end - tail.offset <= limit or self._text_end(end) - tail.offset == limit):
             return self._lines(max(self.window, end + text.width - tail.offset))
         if self.split and tail.searched >= last:
             return self._part(tail.offset + limit, fresh=fresh)
@@ -194,10 +195,18 @@ class _Read:
             tail.searched, tail.room = at + len(piece), piece.endswith(text.nul)
         return None
 
+    def _text_end(self, end: int) -> int:
+        """Where the text of a line ends: before the carriage return, if one stands before ``end``."""
+        text = self.text
+        before = end - text.width
+        return before if text.carriage and self.tail.pread(text.width, before) == text.carriage else end
+
     def _half(self, *, fresh: bool) -> Chunk | None:
         """The half line before ``stop``, to be read although it is not whole."""
         tail, text = self.tail, self.text
         stop = self.stop - self.stop % text.width
+        if tail.linked and not tail.packed and tail.stop is None:
+            stop = self._text_end(stop)  # its newline may come
         found = self._verified(min(stop - tail.offset, self.limit)) if stop > tail.offset else None
         if found is None:
             return None

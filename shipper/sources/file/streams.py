@@ -65,6 +65,8 @@ class _Messages:
         size = len(text.encode())
         if stream.parts and stream.size + size > self._max_bytes:
             self._whole(stream, name)
+        if not text and tag == FULL and stream.parts[-1:] and stream.parts[-1].endswith("\r"):
+            stream.parts[-1] = stream.parts[-1][:-1]  # the runtime cut the line within its newline
         if not stream.parts:
             stream.time = time
         if stream.here < 0:

@@ -56,6 +56,8 @@ class Text:
 
     newline: bytes = b"\n"
     nul: bytes = b"\0"
+    carriage: bytes = b"\r"
+    """What is cut before a newline; empty: nothing."""
     width: int = 1
     """Bytes of a newline; characters stand at multiples of it."""
     skips_holes: bool = True
@@ -81,7 +83,7 @@ class Text:
     def lines(self, raw: bytes, at: int, *, fresh: bool) -> Lines:
         """Bytes of the file from ``at`` on: whole lines, or a part of one without newline. ``fresh``: a line begins
         at ``at``. Where none does, the rest of a line whose beginning is a record already stands there; it is left
-        out when it is empty.
+        out when it is empty, or only a carriage return.
         """
         return Lines(*_tidy(raw, at, fresh=fresh))
 
@@ -94,6 +96,7 @@ class _Binary(Text):
     """Lines that are no text."""
 
     skips_holes = False
+    carriage = b""
 
     def whole(self, raw: bytes) -> int:
         return len(raw)
@@ -108,7 +111,7 @@ class _Coded(Text):
     def __init__(self, name: str) -> None:
         self._name = name
         self._decoder = codecs.getincrementaldecoder(name)
-        self.newline, self.nul = "\n".encode(self._name), "\0".encode(self._name)
+        self.newline, self.nul, self.carriage = (character.encode(self._name) for character in "\n\0\r")
         self.width = len(self.newline)
         ascii_ = bytes(range(128))
         self._like_ascii = self.width == 1 and ascii_.decode(self._name, "replace") == ascii_.decode()
@@ -197,7 +200,7 @@ def _tidy(data: bytes, at: int, *, fresh: bool) -> tuple[bytes, int]:
         if b"\n\0" in data:
             data = _INNER_HOLE.sub(b"", data)
     holes = size - len(data)
-    if not fresh and data.startswith(b"\n"):
+    if not fresh and (data.startswith(b"\n") or data == b"\r"):
         data = data[1:]
     return data, holes
 

@@ -78,6 +78,16 @@ async def test_half_a_line_at_the_end_goes_on_after_flush_partial_after(tmp_path
     assert [(s.start, s.end, s.partial) for s in intake.ranges()][:2] == [(0, 4, False), (4, 8, True)]
 
 
+async def test_half_a_line_longer_than_a_read_goes_on_after_flush_partial_after(tmp_path: Path) -> None:
+    """The first read of it, behind whole lines, does not see all of it."""
+    log = tmp_path / "app.log"
+    half = b"x" * 5000
+    log.write_bytes(b"one\n" + half)
+    intake = MemoryIntake(max_bytes=100)
+    async with following(source(tmp_path, flush_partial_after=Duration(0.05)), intake):
+        await intake.records_are(b"one", half)
+
+
 async def test_encodings_and_nul_holes_are_counted(tmp_path: Path) -> None:
     """What is no text becomes U+FFFD, a line that has some counts once; a hole counts in bytes."""
     log = tmp_path / "app.log"
