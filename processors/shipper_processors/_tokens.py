@@ -37,7 +37,11 @@ _NAMED: Final = re.compile(
 )
 _PATTERNS: Final = (
     (("pass", "pwd", "secret", "token", "key", "authorization"), _NAMED),
-    (("@",), re.compile(r":\\?/\\?/[^\s:/@]{0,256}:(?P<plain>[^\s/@]{1,256})@")),
+    (
+        ("@",),
+        # up to the last @; a quote that a comma or the like follows ends what the address stands in
+        re.compile(r""":\\?/\\?/[^\s:/@]{0,256}:(?P<plain>(?:[^\s/"']|["'](?!\s{0,8}[,:}\]])){1,256})@"""),
+    ),
     (("bearer",), re.compile(r"bearer[ ]{1,4}(?=[A-Z._~+/=-]{0,256}[0-9])(?P<plain>[A-Z0-9._~+/=-]{8,})", _FLAGS)),
     (
         ("eyj",),

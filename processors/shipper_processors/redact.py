@@ -22,8 +22,8 @@ class Redact(Processor):
     - ``emails``: e-mail addresses, also as web addresses write them (``ann%40example.com``).
     - ``ips``: IP addresses of both versions. A version number such as ``120.0.0.0`` cannot be told from one.
     - ``tokens``: passwords, keys and tokens: what stands behind ``password=``, ``api_key:``, ``Authorization:`` and the
-      like, in a field of such a name, or in ``https://user:password@host``; bearer tokens, JSON web tokens, private
-      keys, and keys of AWS, GitHub, GitLab, Google, Slack and Stripe.
+      like, in a field of such a name and all below it, or in ``https://user:password@host``; bearer tokens, JSON web
+      tokens, private keys, and keys of AWS, GitHub, GitLab, Google, Slack and Stripe.
 
     All text of a record is searched, in nested objects and lists too; names of fields and labels stay. What is found is
     replaced by ``***``, by a keyed hash (``[email:1f2e3d4c5b6a7988]``, by which two records about the same thing can
@@ -94,17 +94,21 @@ class Redact(Processor):
         """Replace what is found. All is found before anything is changed."""
         changes = [
             (inner, name, changed)
-            for inner, name, value in leaves(record, self.paths)
-            if (changed := self.changed(value, name if name.__class__ is str else "")) is not None
+            for inner, name, value, secret in self.leaves(record)
+            if (changed := self.changed(value, secret=secret)) is not None
         ]
         for inner, name, changed in changes:
             inner[name] = changed
         return record
 
-    def changed(self, value: Any, name: str) -> str | None:
-        """What a value becomes that stands in a field of that name; None: it stays."""
+    def leaves(self, record: Record) -> Iterator[tuple[Any, Any, Any, bool]]:
+        """Those of ``_walk``, with whether they are secret by their names."""
+        return leaves(record, self.paths, _is_secret_name) if self.named else leaves(record, self.paths)
+
+    def changed(self, value: Any, *, secret: bool) -> str | None:
+        """What a value becomes, which is a secret whatever it looks like, or not; None: it stays."""
         kind = value.__class__
-        if self.named and name and kind in _SCALARS and value != "" and _tokens.is_secret_name(name):
+        if secret and kind in _SCALARS and value != "":
             return self.instead("token", str(value))
         if kind is str:
             return self.redacted(value)
@@ -153,6 +157,10 @@ def _joined(found: list[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]
 _SEPARATORS: Final = dict.fromkeys(map(ord, " -"))
 _SCALARS: Final = (str, int, float)
 _LESS_THAN_A_CARD: Final = 999_999_999_999
+
+
+def _is_secret_name(name: Any) -> bool:
+    return name.__class__ is str and _tokens.is_secret_name(name)
 
 
 def _find_cards(text: str) -> list[tuple[int, int]]:

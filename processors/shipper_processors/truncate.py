@@ -64,7 +64,7 @@ class Truncate(Processor):
         """Cut what is too long."""
         changes = [
             (inner, name, cut)
-            for inner, name, value in leaves(record, self.paths)
+            for inner, name, value, _ in leaves(record, self.paths)
             if isinstance(value, str) and (cut := self.cut(value)) is not value
         ]
         for inner, name, cut in changes:

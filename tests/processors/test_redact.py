@@ -132,6 +132,43 @@ def test_values_of_fields_with_telling_names_are_taken_out(run_chain: RunChain) 
     ]
 
 
+@pytest.mark.parametrize(
+    ("record", "left"),
+    [
+        ({"Authorization": ["Basic dXNlcjpwYXNz"]}, {"Authorization": ["***"]}),  # as Go's http.Header has it
+        ({"headers": {"Authorization": ["Bearer abc"]}}, {"headers": {"Authorization": ["***"]}}),
+        ({"password": ["a", 5, "", None]}, {"password": ["***", "***", "", None]}),
+        ({"password": {"value": "hunter2", "at": [{"x": "y"}]}}, {"password": {"value": "***", "at": [{"x": "***"}]}}),
+    ],
+)
+def test_all_values_below_a_telling_name_are_taken_out(run_chain: RunChain, record: Line, left: Line) -> None:
+    assert run_chain(Redact(find=["tokens"]), [record]).records == [left]
+
+
+def test_a_field_below_a_telling_name_is_a_secret_where_it_alone_is_searched(run_chain: RunChain) -> None:
+    record: Line = {"password": {"value": "hunter2", "other": "x"}}
+    assert run_chain(Redact(find=["tokens"], fields=["password.value"]), [record]).records == [
+        {"password": {"value": "***", "other": "x"}}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("https://u:p@ss@h/x", "https://u:***@h/x"),
+        ("https://u:p@s@s@h", "https://u:***@h"),
+        ("https://u:p@@h/@x", "https://u:***@h/@x"),
+        ("https://u:p@h/x?to=ann@example.com b@c", "https://u:***@h/x?to=ann@example.com b@c"),
+        ("https://u:p@h,https://v:q@i", "https://u:***@h,https://v:***@i"),
+        ('{"a":"http://h:80","b":"ann@example.com"}', '{"a":"http://h:80","b":"ann@example.com"}'),
+        (r'{"a":"{\"x\":\"http://h:80\",\"b\":\"a@b.io\"}"}', r'{"a":"{\"x\":\"http://h:80\",\"b\":\"a@b.io\"}"}'),
+        ('https://u:p"s@h/', "https://u:***@h/"),
+    ],
+)
+def test_the_whole_password_of_an_address_is_taken_out_and_nothing_else(text: str, left: str) -> None:
+    assert redact(text, find=["tokens"]) == left
+
+
 def test_numbers_that_are_cards_become_text() -> None:
     assert redact({"a": [4111111111111111, 4111111111111112, -4111111111111111, 2**80]}) == {
         "a": ["***", 4111111111111112, -4111111111111111, 2**80]
