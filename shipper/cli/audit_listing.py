@@ -13,7 +13,7 @@ _OUTCOMES = {DEAD_LETTERED: "dead-lettered", DEAD_LETTERS_FULL: "lost, the dead 
 
 def text(audit: Audit) -> str:
     """The balance of every account, what does not balance last."""
-    accounts = sorted(audit.accounts, key=lambda one: (bool(one.problems), one.host, one.file, one.source))
+    accounts = sorted(audit.accounts, key=lambda one: (bool(one.problems), one.host, one.file, one.source, one.place))
     lines = [f"{audit.data_dir}: stream {audit.stream}", ""]
     for one in accounts:
         lines += _account(one)
@@ -34,7 +34,7 @@ def text(audit: Audit) -> str:
 
 def _account(one: Balance) -> Iterator[str]:
     where = f"{one.source} on {one.host}" if one.host else one.source
-    yield f"{one.file or 'no file'}  ({where}, {one.generation[:12]})"
+    yield f"{one.file or one.place or 'no file'}  ({where}, {one.generation[:12]})"
     dropped = sum(one.dropped.values())
     yield _row("covered", f"{_ranges(one.covered)} {one.unit}")
     yield _row("records", f"{one.read} read: {one.kept} kept, {dropped} dropped, {one.failed} dead-lettered")

@@ -9,11 +9,13 @@ read counts as forgone (``corrupt``) also before a process has met it and noted 
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
-from shipper.errors import SourceError
+from shipper.errors import UNREADABLE, SourceError
 from shipper.ledger.account import WITHIN, Account
 from shipper.ledger.book import DELIVERED
 from shipper.ledger.extent import Extent, Span, size, without
@@ -52,6 +54,8 @@ class Balance(msgspec.Struct):
     source: str
     host: str
     file: str
+    place: str
+    """Of what is no file, which part of its source it is, where this node reads it: ``TOPIC/PARTITION``; else empty."""
     unit: str
     """``bytes`` of a file; ``positions`` of what counts otherwise: offsets, entries of a journal, frames."""
     before: int
@@ -99,7 +103,7 @@ def audit(disk: Disk, view: View, data_dir: str, rows: Iterable[tuple[bytes, Acc
     :raises SpoolError: segments come and go faster than they can be read.
     """
     waiting = Waiting(disk, view)
-    places = positions(view.state)
+    places, parts = positions(view.state), parts_read(view.state)
     accounts = dict(view.ledger.accounts)
     for key, row in rows:
         if key not in accounts or row.begin < accounts[key].begin:
@@ -111,6 +115,7 @@ def audit(disk: Disk, view: View, data_dir: str, rows: Iterable[tuple[bytes, Acc
             {sink: spans.get(key, []) for sink, spans in waiting.queued.items()},
             places.get(key),
             {sink: spans.get(key, []) for sink, spans in waiting.destroyed.items()},
+            part=parts.get(key, ""),
         )
         for key, account in accounts.items()
     ]
@@ -140,21 +145,46 @@ def positions(state: Mapping[str, bytes]) -> dict[bytes, Position]:
     return found
 
 
+class _Part(msgspec.Struct, array_like=True):
+    """How far a part of a source was read that is no file: how such state begins."""
+
+    offset: int
+    generation: bytes
+
+
+_decode_part: Final = msgspec.msgpack.Decoder(_Part).decode
+
+
+def parts_read(state: Mapping[str, bytes]) -> dict[bytes, str]:
+    """What the parts of sources are called that are no files, by generation."""
+    found = {}
+    for key, value in state.items():
+        kind, _, rest = key.partition("/")
+        part = rest.partition("/")[2]
+        if kind == "source" and "/" in part:
+            with suppress(*UNREADABLE):
+                found[_decode_part(value).generation] = part
+    return found
+
+
 def balance(
     key: bytes,
     account: Account,
     queued: Mapping[str, list[Span]],
     place: Position | None,
     destroyed: Mapping[str, list[Span]] = MappingProxyType({}),
+    *,
+    part: str = "",
 ) -> Balance:
     """That of one account. ``queued``: what waits in the spool, by sink; ``destroyed``: what would, could it be read;
-    ``place``: the position of its file.
+    ``place``: the position of its file; ``part``: what it is called that is no file.
     """
     return Balance(
         key.hex() if account.file or len(key) == 16 else key.decode(errors="replace"),
         account.source,
         account.host,
         account.file,
+        "" if account.file else part,
         "bytes" if account.file else "positions",
         account.begin,
         account.covered,

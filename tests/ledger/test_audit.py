@@ -7,15 +7,18 @@ from pathlib import Path
 from support.ledgers import FILE, LABELS, OTHER, STREAM, read_draft, received, span
 from support.simdisk import SimDisk
 
-from shipper.batch import SourceRange
+from shipper.batch import Payload, SourceRange
 from shipper.cli.audit_listing import text
 from shipper.ledger.audit import Audit, Balance, audit, balance
 from shipper.ledger.book import Book, Forgone, Told
 from shipper.sources.file.identity import NOTHING, encode_position
 from shipper.sources.file.identity import Position as FilePosition
+from shipper.sources.kafka.partition import encode
+from shipper.sources.kafka.position import Position as KafkaPosition
 from shipper.spool.body import CursorValue, Position
 from shipper.spool.draft import EntryDraft
 from shipper.spool.files import Damage, segment_name
+from shipper.spool.frame import FrameMeta, draft
 from shipper.spool.inspect import look
 from shipper.spool.store import Store
 
@@ -56,6 +59,18 @@ def test_what_a_sink_acknowledged_is_delivered_and_the_rest_is_queued_for_it_alo
     assert (one.sinks["a"].delivered, one.sinks["a"].queued.ranges) == (10, [(10, 30)])
     assert (one.sinks["b"].delivered, one.sinks["b"].queued.ranges) == (0, [(0, 30)])
     assert one.lost["vanished"].ranges == [(30, 35)]
+
+
+def test_a_partition_of_kafka_has_its_name() -> None:
+    disk = SimDisk()
+    store = Store(disk, MAX_BYTES, 1 << 20, ["a"])
+    kept = {"source/k/orders/3": encode(KafkaPosition(10, FILE)), "source/k/other/0": b"no position"}
+    labels, ranges = {"host": "edge-1"}, [span(0, 10)]
+    made = draft(Payload.sized([b"a"]), FrameMeta(labels, ranges), 0)
+    store.commit([EntryDraft([made], kept, told=[Told(labels, ranges)])])
+    found = balance_of(disk)
+    assert (only(found).place, only(found).unit) == ("orders/3", "positions")
+    assert "\norders/3  (app on edge-1, " in text(found)
 
 
 def test_the_ledger_outlives_the_segments_that_told_of_it() -> None:
