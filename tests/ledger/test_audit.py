@@ -64,7 +64,10 @@ def test_what_a_sink_acknowledged_is_delivered_and_the_rest_is_queued_for_it_alo
 def test_a_partition_of_kafka_has_its_name() -> None:
     disk = SimDisk()
     store = Store(disk, MAX_BYTES, 1 << 20, ["a"])
-    kept = {"source/k/orders/3": encode(KafkaPosition(10, FILE)), "source/k/other/0": b"no position"}
+    kept: dict[str, bytes | None] = {
+        "source/k/orders/3": encode(KafkaPosition(10, FILE)),
+        "source/k/other/0": b"no position",
+    }
     labels, ranges = {"host": "edge-1"}, [span(0, 10)]
     made = draft(Payload.sized([b"a"]), FrameMeta(labels, ranges), 0)
     store.commit([EntryDraft([made], kept, told=[Told(labels, ranges)])])
