@@ -179,13 +179,14 @@ def balance(
     """That of one account. ``queued``: what waits in the spool, by sink; ``destroyed``: what would, could it be read;
     ``place``: the position of its file; ``part``: what it is called that is no file.
     """
+    file = "" if part else account.file  # records that a sink of shipper wrote to Kafka carry the label of their file
     return Balance(
         key.hex() if account.file or len(key) == 16 else key.decode(errors="replace"),
         account.source,
         account.host,
-        account.file,
-        "" if account.file else part,
-        "bytes" if account.file else "positions",
+        file,
+        part,
+        "bytes" if file else "positions",
         account.begin,
         account.covered,
         None if place is None else _unread(place),

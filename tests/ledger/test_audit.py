@@ -3,7 +3,9 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
+import pytest
 from support.ledgers import FILE, LABELS, OTHER, STREAM, read_draft, received, span
 from support.simdisk import SimDisk
 
@@ -61,14 +63,15 @@ def test_what_a_sink_acknowledged_is_delivered_and_the_rest_is_queued_for_it_alo
     assert one.lost["vanished"].ranges == [(30, 35)]
 
 
-def test_a_partition_of_kafka_has_its_name() -> None:
+@pytest.mark.parametrize("labels", [{"host": "edge-1"}, LABELS], ids=["records", "records that shipper wrote there"])
+def test_a_partition_of_kafka_has_its_name_and_counts_offsets(labels: dict[str, Any]) -> None:
     disk = SimDisk()
     store = Store(disk, MAX_BYTES, 1 << 20, ["a"])
     kept: dict[str, bytes | None] = {
         "source/k/orders/3": encode(KafkaPosition(10, FILE)),
         "source/k/other/0": b"no position",
     }
-    labels, ranges = {"host": "edge-1"}, [span(0, 10)]
+    ranges = [span(0, 10)]
     made = draft(Payload.sized([b"a"]), FrameMeta(labels, ranges), 0)
     store.commit([EntryDraft([made], kept, told=[Told(labels, ranges)])])
     found = balance_of(disk)
