@@ -8,6 +8,7 @@ rotated         files that were renamed while nobody looked
 identity        what a file generation is recognised by, and how its position is kept
 doubts          whether a file with a known inode number is the one known
 refused         files that are no logs
+rights          why files may not be read, and what helps
 examine         what a file that was sighted is; on worker threads
 catalog         all tails of a source
 order           what is read before what

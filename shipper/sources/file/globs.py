@@ -18,6 +18,8 @@ from typing import Final
 
 _MAGIC: Final = re.compile(r"[*?\[]")
 _DEEP: Final = "**"
+_BRACES: Final = re.compile(r"(?<!\[)\{[^{}/]*,[^{}]*\}")
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://[^/]*(/.*)?")
 Version = tuple[int, int, int]
 """Device, inode and time of change."""
 
@@ -80,12 +82,12 @@ class Scan:
 class Globs:
     """The patterns of one source.
 
-    :raises ValueError: a pattern is empty, names no file, or excludes nothing.
+    :raises ValueError: a pattern is empty, names no file, or excludes nothing; or it is one of another program.
     """
 
     def __init__(self, include: Sequence[str], exclude: Sequence[str] = ()) -> None:
-        if not all(_split(pattern) for pattern in [*include, *exclude]):
-            raise ValueError("a pattern must name files, as in /var/log/app/*.log")
+        for pattern in [*include, *exclude]:
+            _refuse(pattern)
         _refuse_idle(include, exclude)
         self.include = {pattern: _split(pattern) for pattern in map(_absolute, include)}
         self._exclude = [
@@ -186,6 +188,19 @@ def _absolute(pattern: str) -> str:
 def _has_place(exclude: str) -> bool:
     """Whether a pattern of ``exclude`` starts somewhere, and does not mean any directory."""
     return "/" in exclude and not exclude.startswith(f"{_DEEP}/")
+
+
+def _refuse(pattern: str) -> None:
+    """What could mean no file, or not what it seems to."""
+    if not _split(pattern):
+        raise ValueError("a pattern must name files, as in /var/log/app/*.log")
+    if url := _URL.match(pattern):
+        path = f"write the path alone, {url[2]}" if url[1].lower() == "file" and url[2] else "only paths can be read"
+        raise ValueError(f"{pattern} is a URL: {path}")
+    if _BRACES.search(pattern):
+        raise ValueError(
+            f"{pattern}: there are no alternatives in braces: write a pattern for each (a brace in a name is [{{])"
+        )
 
 
 def _refuse_idle(include: Sequence[str], exclude: Sequence[str]) -> None:

@@ -113,9 +113,11 @@ def kind(mode: int) -> str:
 
 
 def explain(path: str, error: OSError) -> str:
-    """Why a path cannot be read, for people."""
+    """Why a path cannot be read, for people. Looks at the disk."""
     if isinstance(error, PermissionError):
-        return f"permission denied: {path}: add the user to group adm"
+        from shipper.sources.file.rights import advice  # what few sources need
+
+        return f"permission denied: {path}: {advice(path)}"
     return f"cannot read {path}: {error.strerror or error}"
 
 

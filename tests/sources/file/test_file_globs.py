@@ -121,6 +121,28 @@ def test_a_pattern_that_names_no_file_is_refused(pattern: str) -> None:
         Globs([pattern])
 
 
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("/x/*.{log,txt}", r"/x/\*\.\{log,txt\}: there are no alternatives in braces: write a pattern for each"),
+        ("file:///var/log/*.log", r"is a URL: write the path alone, /var/log/\*\.log"),
+        ("https://example.com/x", "is a URL: only paths"),
+    ],
+)
+def test_what_other_programs_take_for_patterns_is_refused(pattern: str, message: str) -> None:
+    """It would match nothing, and nobody would know why."""
+    with pytest.raises(ValueError, match=message):
+        Globs([pattern])
+    with pytest.raises(ValueError, match=message):
+        Globs(["/x"], [pattern])
+
+
+def test_braces_in_a_name_are_no_alternatives(tmp_path: Path) -> None:
+    """A name with a comma in them is written with ``[{]``."""
+    make(tmp_path, "a{1}.log", "{a,b}.log")
+    assert found(tmp_path, ["a{1}.log", "[{]a,b}.log"]) == ["a{1}.log", "{a,b}.log"]
+
+
 def test_a_directory_that_may_not_be_read_is_a_problem_not_an_error(open_path: Path) -> None:
     """The scan goes on with the others."""
     make(open_path, "a/x.log", "b/y.log")
