@@ -8,7 +8,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from shipper.batch import Batch, Payload
 from shipper.chain.step import Step
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from shipper.chain.plan import Plan
 
 log = get_logger("chain")
+
+_TOLD_EVERY: Final = 3600.0
+"""Seconds between two lines of the log on records of one processor that fail and go on. All are counted."""
 
 
 class Spec(Protocol):
@@ -61,6 +64,8 @@ class Chain:
         self.invalid_utf8 = 0
         """Records whose text was not UTF-8, so that U+FFFD stands for some of it."""
         self._errors: Counter[str] = Counter()
+        self._reasons: dict[str, str] = {}
+        self._source = source
         self._room = dead_letter_room
         self.steps: list[Step] = []
         """The processors in their places."""
@@ -117,6 +122,7 @@ class Chain:
         self.invalid_utf8 += invalid
         if work.kept_errors:
             self._errors += work.kept_errors
+            self._reasons |= work.kept_reasons
         for step in self.steps:
             step.save(done.state)
         return done
@@ -126,11 +132,27 @@ class Chain:
         return one_of(step.called for step in self.steps if step.changes)
 
     def take_errors(self) -> list[tuple[str, int]]:
-        """How many records failed and went on with the error in a field, by processor, since the last call."""
+        """How many records failed and went on with the error in a field, by processor, since the last call. The log
+        tells of them now and then.
+        """
         errors = list(self._errors.items())
         if errors:
-            self._errors = Counter()
+            self._tell()
+            self._errors, self._reasons = Counter(), {}
         return errors
+
+    def _tell(self) -> None:
+        names = {step.name: step.called for step in self.steps}
+        for name, why in self._reasons.items():
+            processor = names.get(name, name)
+            log.warning(
+                "records fail and go on with the error in a field",
+                source=self._source,
+                processor=processor,
+                error=why,
+                every=_TOLD_EVERY,
+                key=(self._source, processor),
+            )
 
     def teardown(self) -> None:
         """After the last batch: the processors give back what they hold. One that fails does not stop the others."""

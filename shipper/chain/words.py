@@ -1,11 +1,14 @@
 """What messages of the engine say of errors and of processors."""
 
+import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from shipper.chain.decode import valid_text
 
 _ERROR_LENGTH: Final = 500
+_FOLDERS: Final = re.compile(r"(?:^|(?<=\())[^(]*/")
 _NAMED: Final = 4
 """So many processors are named where one of several is meant."""
 
@@ -24,6 +27,14 @@ def described(error: Exception) -> str:
 def called(name: str, place: str) -> str:
     """A processor and its place in the config."""
     return f"{name} ({place})" if place else name
+
+
+@lru_cache(maxsize=256)
+def brief(place: str) -> str:
+    """The places in a text without the folders of their files: what stands in many records is to be short, and the same
+    on every node.
+    """
+    return _FOLDERS.sub("", place)
 
 
 def one_of(names: Iterable[str]) -> str:

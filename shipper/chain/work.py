@@ -13,7 +13,7 @@ from shipper.chain.isolate import Outcome
 from shipper.chain.lineage import Lineage
 from shipper.chain.rows import Rows
 from shipper.chain.tally import FAILED, Tally
-from shipper.chain.words import described
+from shipper.chain.words import brief, described
 from shipper.errors import FrameError
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class Work:
         self._letters: list[DeadLetter] = []
         self.kept_errors: Counter[str] = Counter()
         """Records that failed and go on with the error in a field, by the processor."""
+        self.kept_reasons: dict[str, str] = {}
+        """Why the first of them did."""
 
     @property
     def raw(self) -> list[bytes]:
@@ -102,9 +104,7 @@ class Work:
     def fail(
         self, at: int, record: Record, error: Exception, name: str, on_error: "OnError", field: str, place: str = ""
     ) -> Record | None:
-        """A record failed: what goes on in its place (see ``isolate.Fail``). ``place``: the processor's, in the config;
-        a dead letter names it.
-        """
+        """A record failed: what goes on in its place (see ``isolate.Fail``). It or its dead letter names ``place``."""
         text = described(error)
         index = self._lineage.index(at)
         if on_error == "drop":
@@ -117,7 +117,8 @@ class Work:
                 return None
         self.changed = True
         self.kept_errors[name] += 1
-        record.setdefault(field, f"{name}: {text}")
+        self.kept_reasons.setdefault(name, text)
+        record.setdefault(field, f"{name}: {brief(place)}: {text}" if place else f"{name}: {text}")
         return record
 
     def finish(self, changing: Callable[[], str]) -> tuple[Batch, int]:

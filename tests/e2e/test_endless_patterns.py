@@ -48,9 +48,9 @@ def test_a_hostile_line_costs_itself_and_the_agent_goes_on(tmp_path: Path) -> No
     by_text = {record["message"]: record for record in found if "message" in record}
     ended = "was not done with 61 characters after 0.1 s"
     for letter, error, step in (
-        ("x", "processor_error", "drop"),
-        ("a", "parse_error", "parse_regex"),
-        ("b", "parse_error", "parse_grok"),
+        ("x", "processor_error", "drop: agent.yaml:5"),
+        ("a", "parse_error", "parse_regex: agent.yaml:6"),
+        ("b", "parse_error", "parse_grok: agent.yaml:7"),
     ):
         text = str(by_text[hostile[letter]][error])
         assert text.startswith(f"{step}: the pattern ")
