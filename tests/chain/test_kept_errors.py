@@ -10,7 +10,6 @@ from shipper.chain.decode import records_of
 from shipper.chain.run import Chain
 from shipper.log import configure
 from shipper.processor import Processor
-from shipper_processors.parse_json import ParseJson
 from shipper_processors.parse_regex import ParseRegex
 
 
@@ -30,6 +29,16 @@ class Leaves(Processor):
         return {**record, "odd": object()}
 
 
+class Refuses(Processor):
+    """Refuses what begins with x."""
+
+    def process(self, record: Record) -> Record:
+        """One at a time."""
+        if str(record["message"]).startswith("x"):
+            raise ValueError("it begins with x")
+        return record
+
+
 def ran(chain: Chain, *lines: bytes) -> list[Any]:
     """The records that come of raw lines."""
     payload = Payload.lines(b"".join(line + b"\n" for line in lines))
@@ -44,7 +53,9 @@ def chain(processor: Processor, name: str = "parse", place: str = "/etc/my agent
 
 def test_a_record_that_goes_on_names_the_processor_and_its_line_in_the_config() -> None:
     (record,) = ran(chain(ParseRegex(pattern=re.compile("(?P<x>a|aa)+$"))), b"a" * 60 + b"b")
-    assert record["parse_error"].startswith("parse: agent.yaml:8: the pattern (?P<x>a|aa)+$ was not done with 61 characters")
+    assert record["parse_error"].startswith(
+        "parse: agent.yaml:8: the pattern (?P<x>a|aa)+$ was not done with 61 characters"
+    )
 
 
 def test_what_cannot_be_written_names_those_of_which_one_left_it() -> None:
@@ -54,13 +65,15 @@ def test_what_cannot_be_written_names_those_of_which_one_left_it() -> None:
 
 def test_one_line_of_the_log_tells_of_records_that_fail_and_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     configure("info", force_json=True)
-    parses = chain(ParseJson(), "told once", "/etc/agent.yaml:9")
+    refuses = chain(Refuses(on_error="keep"), "told once", "/etc/agent.yaml:9")
     for _ in range(3):
-        ran(parses, b"x", b"y", b'{"a":1}')
-        assert parses.take_errors() == [("told once", 2)]
+        ran(refuses, b"x", b"xx", b"y")
+        assert refuses.take_errors() == [("told once", 2)]
     (line,) = capsys.readouterr().err.splitlines()
     assert '"processor":"told once (/etc/agent.yaml:9)"' in line
     assert '"source":"app"' in line
-    assert '"error":"JSON is malformed' in line
-    ran(chain(ParseJson(), "never told"), b'{"a":1}')
+    assert '"error":"it begins with x"' in line
+    works = chain(Refuses(), "never told")
+    ran(works, b"y")
+    assert works.take_errors() == []
     assert capsys.readouterr().err == ""

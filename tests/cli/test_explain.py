@@ -205,3 +205,26 @@ def test_nothing_is_stored(config: Path, monkeypatch: pytest.MonkeyPatch, capsys
     config.write_text(f"data_dir: {data}\n{CONFIG}")
     explain(monkeypatch, capsys, config, b'{"level":"fatal"}\n')
     assert not data.exists()
+
+
+def test_what_changed_is_named_by_its_path_and_shown_where_it_differs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    config.write_text(CONFIG.replace("drop: {where: \"level == 'debug' or path == '/healthz'\"}", "./mine.py:Mine"))
+    code = """
+from shipper import Processor
+
+class Mine(Processor):
+    'Changes something deep within.'
+
+    def process(self, record):
+        record["a"]["b"][1]["c"] = 2
+        del record["a"]["gone"]
+        record["text"] += "!"
+        return record
+"""
+    (config.parent / "mine.py").write_text(code)
+    line = f'{{"a": {{"b": [0, {{"c": 1}}], "gone": 1}}, "text": "{"abcdefghij" * 10}"}}\n'
+    out = explain(monkeypatch, capsys, config, line.encode())
+    assert "     ~ a.b[1].c: 1 -> 2\n     - a.gone: 1\n" in out
+    assert '     ~ text: ... abcdefghijabcdefghij" -> ... abcdefghijabcdefghij!"\n' in out
