@@ -47,6 +47,10 @@ class Discovery(Keeper):
         super().__init__(parts)
         self.watched: set[str] = set()
         """Directories where files may appear."""
+        self.looked = 0.0
+        """When (monotonic) the last scan began that is done: it found all that was there then, except what it held."""
+        self._holds: set[str] = set()
+        """Paths of which that scan left something to the next one."""
         self._too_old = TooOld(parts.timings.ignore_older)
         self._siblings = Siblings(parts.globs)
         self._glances = Glance(parts.catalog, self._too_old)
@@ -73,6 +77,10 @@ class Discovery(Keeper):
             pause = max(_GAP, (_SHARE_OF_FINDS if found else _SHARE) * (time.monotonic() - began))
             await asyncio.sleep(min(pause, self._timings.rescan))
 
+    def holds_back(self, line: str) -> bool:
+        """Whether there may be files under a path that are not followed yet, though the last scan saw them."""
+        return line in self._holds
+
     async def _glance(self) -> bool:
         """Whether a glance showed that a scan would find nothing."""
         plan = self._glances.plan(self.watcher)
@@ -87,6 +95,7 @@ class Discovery(Keeper):
         whether there were files that nobody followed.
         """
         self.kin.begin()
+        began = time.monotonic()
         gone = self._gone()  # first: what is gone by now is not among what is seen next
         scan = await asyncio.to_thread(self._globs.scan)
         while any(self.descriptors.short(error) for error in scan.problems.values()):
@@ -130,6 +139,7 @@ class Discovery(Keeper):
         self.changes.add(self.catalog.first_scan_done(), urgent=True)
         if self.watcher is not None and self.watcher.moves.gone:
             self._hint.set()
+        self.looked, self._holds = began, set(self._held)
         self._glances.scanned(scan, settled=not (problems or self._held or self._hint.is_set()))
         self._changed()
         return bool(unknown or known)

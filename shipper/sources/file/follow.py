@@ -144,6 +144,8 @@ class Follower:
                 await self._flush_out(tail)
             elif not tail.linked:
                 await self._let_go(tail)
+            else:
+                self.schedule.idle(tail)  # it has a path again; what it holds back is due later
 
     def _hint_file(self, tail: Tail) -> None:
         if tail.stage == AWAY:
@@ -272,6 +274,10 @@ class Follower:
     async def _flush_out(self, tail: Tail) -> None:
         """Nothing more came to a half line or an open record: read it as it stands."""
         self.schedule.away(tail)
+        if not await self._turns.may_flush(tail):
+            tail.flush_at = time.monotonic() + TICK
+            self.schedule.idle(tail)
+            return
         tail.flush_at = math.inf  # until a read sets it anew
         await self._turns.round([tail], flush=True)
         if tail.stage == AWAY:
@@ -282,6 +288,9 @@ class Follower:
         self.schedule.away(tail)
         if tail.descriptor < 0:
             self.schedule.idle(tail)
+            return
+        if self._turns.may_go_on_elsewhere(tail, self.timings.linger):
+            self.schedule.idle(tail, time.monotonic() + TICK)
             return
         tail.half_due = 0.0  # nobody is going to end it
         read = tail in await self._turns.round([tail], flush=True)

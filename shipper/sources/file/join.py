@@ -159,10 +159,11 @@ class Joiner:
         if not self.idle and (newer.joiner is None or newer.joiner.idle):
             newer.joiner, older.joiner, older.lent = self, None, self
             newer.flush_at = min(newer.flush_at, self.due)
+            older.flush_at = older.half_due  # when the records are due, the newer one says
 
-    def close(self, *, due: bool = False) -> None:
-        """Close what is open; ``due``: only what nothing was added to for long."""
-        self._closed.append(self._stage.close(until=time.monotonic() - self._flush_after if due else math.inf))
+    def close(self, *, due_at: float = math.inf) -> None:
+        """Close what is open; ``due_at``: only that to which nothing had been added for long then (monotonic)."""
+        self._closed.append(self._stage.close(until=due_at - self._flush_after))
 
     def batch(self, source: str) -> Batch | None:
         """What was closed, with the ranges and positions that it moves. None: nothing has moved."""

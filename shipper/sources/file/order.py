@@ -143,6 +143,11 @@ class Order:
         at = line.index(older) + 1 if line else 0
         return line[at] if at < len(line) else None
 
+    def after(self, tail: Tail) -> list[Tail]:
+        """All that comes after a tail in its line."""
+        line = self._lines[tail.line] if tail in self._waiting else []
+        return line[line.index(tail) + 1 :] if tail in line else []
+
     def before(self, tail: Tail) -> list[Tail]:
         """All that has to be read before a tail."""
         line = self._lines[tail.line] if tail in self._waiting else []

@@ -96,6 +96,10 @@ class Tail(Handle):
     """Where the first open record begins, and the hash of the bytes before it: there a restart has to go on."""
     ahead: dict[str, int] = field(default_factory=dict)
     """See ``Position``."""
+    looked: float = 0.0
+    """Up to then (monotonic) no newer file of its path went on with what is open, as far as the directories were looked
+    at; ``-inf``: one may do so, and is read next.
+    """
     forgotten: bool = False
     """Its position is not kept any more."""
     flush_at: float = math.inf

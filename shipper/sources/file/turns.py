@@ -5,6 +5,7 @@ that syncs it. So several go that way together: of one file that has them, or of
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
@@ -16,9 +17,9 @@ from shipper.sources.file.catalog import Catalog
 from shipper.sources.file.changes import NOTHING, Carried
 from shipper.sources.file.discover import Discovery
 from shipper.sources.file.lags import Lags
-from shipper.sources.file.schedule import Schedule
+from shipper.sources.file.schedule import IDLE, OUT, Schedule
 from shipper.sources.file.tail import Tail
-from shipper.sources.file.worker import Worker
+from shipper.sources.file.worker import Worker, stands
 
 if TYPE_CHECKING:
     from shipper.sources.file.join import Joiner
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 FRAMES: Final = 4
 """So many are read in one go, and more only where more files have their turn: each gives one. Every other file gets its
 turn after four frames at the latest."""
+_RECENTLY: Final = 1.0
+"""Seconds: a scan that takes as long as this is not too long ago when it is done."""
 _LOOK: Final = 0.5
 _SHARE: Final = 20
 """While the intake has no room, the files are looked at every ``_LOOK`` seconds, and so many times as seldom as a look
@@ -58,8 +61,42 @@ class Turns:
         read gave something. ``after``: tails that are ``AWAY`` and wait for these.
         """
         turns = _Round(tails, worth, self._worker, flush=flush)
+        for tail in turns.tails if self._worker.joins else ():
+            tail.looked = self.looked(tail)
         await self.take(turns.next, len(turns.tails) + FRAMES - 1, [*turns.tails, *after])
         return {tail for tail in turns.tails if self._done(tail, turns)}
+
+    def looked(self, tail: Tail) -> float:
+        """See ``Tail.looked``."""
+        for newer in self._catalog.order.after(tail):
+            if newer.stage != OUT and (newer.stage != IDLE or newer.unread) and self._catalog.claimed(newer):
+                return -math.inf
+        return 0.0 if self._discovery.holds_back(tail.line) else self._discovery.looked
+
+    async def may_flush(self, tail: Tail) -> bool:
+        """Whether it is certain that nothing went on with an open record before it was due: while nothing ran, a newer
+        file may have come. Else that one's turn comes next, or a scan, which finds it.
+        """
+        due = math.inf if tail.joiner is None else tail.joiner.due
+        if not due <= time.monotonic() < tail.half_due:
+            return True
+        looked = self.looked(tail)
+        if looked == -math.inf:
+            return False
+        if looked < due and not await asyncio.to_thread(stands, tail):
+            self._discovery.hint()
+            return False
+        return True
+
+    def may_go_on_elsewhere(self, tail: Tail, linger: float) -> bool:
+        """Whether a newer file may go on with what is open in a tail that was quiet for ``linger`` seconds: one waits,
+        or nobody has looked for one since. Then somebody does.
+        """
+        recently = time.monotonic() - max(linger, _RECENTLY)
+        if tail.joiner is None or tail.joiner.idle or self.looked(tail) >= recently:
+            return False
+        self._discovery.hint()
+        return True
 
     def _done(self, tail: Tail, turns: "_Round") -> bool:
         """Deal with what a turn brought. Whether something was read and the tail is still followed."""

@@ -5,6 +5,7 @@ closed (and its number reused) under it.
 """
 
 import asyncio
+import math
 import os
 import threading
 import time
@@ -45,6 +46,8 @@ class Worker:
         self._rules = rules
         self._holes = intake.metrics.counter("shipper_source_holes_bytes_total", source=intake.name)
         self._replaced = intake.metrics.counter("shipper_text_replaced_total", source=intake.name)
+        self.joins = rules.joining is not None
+        """Lines are joined to records."""
         self._joiners = None if rules.joining is None else rules.joining.joiners(intake.max_record)
         self._lock = threading.Lock()
         self._closed = False
@@ -116,7 +119,7 @@ class Worker:
             lent = tail.lent
             if lent is not None and lent.holds(tail):
                 # What is written behind the end of an older file must not overtake what was open there.
-                return self._close(lent, carried) if flush or tail.look() else None
+                return self._close(lent, carried) if (flush and tail.unread) or tail.look() else None
             tail.lent = None
             generation = tail.generation
             joiner = tail.joiner = tail.joiner or joiners()
@@ -125,7 +128,8 @@ class Worker:
                 tail.flush_at = min(tail.half_due, joiner.due)
                 return self._given(joiner, carried)
             joiner.begin(tail)
-            half = flush and time.monotonic() >= tail.half_due
+            began = time.monotonic()
+            half = flush and began >= tail.half_due
             chunk = read(tail, size, self._intake.max_record, self._rules, flush=half)
         except (Gone, OSError) as error:
             failure.append(error)
@@ -137,7 +141,11 @@ class Worker:
             self._count(chunk)
             self._replaced.add(joiner.feed(tail, chunk))
         if not joiner.has_long and (not tail.unread or chunk is None):
-            joiner.close(due=not last)
+            if last:
+                joiner.close()
+            elif joiner.due <= began:
+                # Not what is due by now: more may have been written before that, and found while nothing ran.
+                joiner.close(due_at=began if tail.looked > -math.inf and stands(tail) else tail.looked)
         tail.flush_at = min(tail.flush_at, joiner.due)
         batch = self._given(joiner, carried)
         if batch is not None:
@@ -223,6 +231,15 @@ class Worker:
             self._closed = True
             for tail in tails:
                 tail.close()
+
+
+def stands(tail: Tail) -> bool:
+    """Whether a tail's file is the one that is written under the name of its log: no newer one goes on with it."""
+    try:
+        info = os.stat(tail.line or tail.path)
+    except OSError:
+        return False
+    return (info.st_dev, info.st_ino) == (tail.device, tail.inode)
 
 
 def _position(tail: Tail) -> Position:
