@@ -41,6 +41,7 @@ _V6_LENGTH: Final = 60
 """Longer runs of hex digits and colons are something else: fingerprints, dumps."""
 _LONG_GROUP: Final = re.compile(r"[0-9A-Fa-f]{3}")
 _ESCAPE: Final = re.compile(r"\\u[0-9A-Fa-f]{4}")
+_ESCAPE_LENGTH: Final = 6
 _ESCAPES: Final = (r"\b", r"\f", r"\n", r"\r", r"\t")
 """As JSON and source code write them: their letters belong to no word."""
 _LOCAL: Final = 64
@@ -57,13 +58,30 @@ def emails(text: str) -> list[Span]:
         return []
     found: list[Span] = []
     for match in _HOST.finditer(text):
-        at = start = match.start()
-        first = max(0, at - _LOCAL, found[-1][1] if found else 0)
-        while start > first and (text[start - 1].isalnum() or text[start - 1] in "._+'-"):
-            start -= 1
+        at = match.start()
+        start = _local_start(text, max(0, at - _LOCAL, found[-1][1] if found else 0), at)
         if start < at:
             found.append((start, match.end()))
     return found
+
+
+def _local_start(text: str, first: int, at: int) -> int:
+    """Where the part before the ``@`` begins. A letter that JSON escapes belongs to it, another escape does not."""
+    start = at
+    while True:
+        while start > first and _is_local(text[start - 1]):
+            start -= 1
+        backslash = text.rfind("\\", max(0, start - _ESCAPE_LENGTH + 1), start)
+        escape = _ESCAPE.match(text, backslash, at) if backslash >= 0 else None
+        if escape is None or escape.end() <= start:
+            return start + 1 if start < at and text[max(0, start - 1) : start + 1] in _ESCAPES else start
+        if backslash < first or not _is_local(chr(int(text[backslash + 2 : backslash + _ESCAPE_LENGTH], 16))):
+            return escape.end()
+        start = backslash
+
+
+def _is_local(character: str) -> bool:
+    return character.isalnum() or character in "._+'-"
 
 
 def email_places(data: bytes) -> list[int] | None:

@@ -26,12 +26,12 @@ _NAME: Final = (
 _VALUE: Final = (
     r'(?:\\"(?P<escaped>(?:[^"\\]|\\[^"])+)'  # of a JSON text in a JSON text
     r'|"(?P<quoted>(?:[^"\\]|\\.)+)'
-    r"|'(?P<single>(?:[^'\\]|\\.)+)"
-    r"""|(?P<plain>(?:[^\s"'\\&,;<>()\[\]{}|]|\\[^\s"'])+))"""
+    r"""|'(?P<single>(?:[^'"\\]|\\.|"(?!\s{0,8}[,:}\]]))+)"""  # not beyond the end of the text in JSON
+    r"""|(?!(?:null|true|false)\s{0,8}[,}\]])(?P<plain>(?:[^\s"'\\&,;<>()\[\]{}|]|\\[^\s"'])+))"""
 )
 _FLAGS: Final = re.IGNORECASE | re.DOTALL | re.ASCII
 _NAMED: Final = re.compile(
-    rf"""{_NAME}(?:\\?["'])?[ \t]{{0,8}}(?:=>|[:=])[ \t]{{0,8}}"""
+    rf"""{_NAME}(?:\\?["'])?[ \t]{{0,8}}(?:=>|[:=])[ \t]{{0,8}}(?:\[[ \t]{{0,8}})?"""
     rf"""(?:(?:basic|bearer|digest|token)[ ]{{1,4}})?{_VALUE}""",
     _FLAGS,
 )

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from shipper import Pattern, Processor, Record
 from shipper_processors import _addresses, _cards, _digest, _tokens
+from shipper_processors._bare import fitted
 from shipper_processors._walk import leaves, outermost, paths_of
 
 _Find: TypeAlias = Callable[[str], list[tuple[int, int]]]
@@ -124,8 +125,9 @@ class Redact(Processor):
         found.sort(key=itemgetter(0))
         parts: list[str] = []
         done = 0
-        for start, end, kind in _joined(found):
-            parts += (text[done:start], self.instead(kind, text[start:end]))
+        for (start, end, kind), bare in fitted(text, _joined(found)):
+            instead = self.instead(kind, text[start:end])
+            parts += (text[done:start], f'"{instead}"' if bare else instead)
             done = end
         parts.append(text[done:])
         return "".join(parts)
@@ -139,6 +141,8 @@ class Redact(Processor):
             data = (same if kind in ("card", "email") else secret).encode("utf-8", "surrogatepass")
             return f"[{kind}:{_digest.digest(data, 8, self.hash_key).hex()}]"
         kept = min(self.keep_last, len(secret) // 3)
+        if "\\" in secret[len(secret) - kept - _ESCAPE :]:  # half of an escape would be another one
+            kept = 0
         return "***" + secret[len(secret) - kept :]
 
 
@@ -156,6 +160,7 @@ def _joined(found: list[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]
 
 _SEPARATORS: Final = dict.fromkeys(map(ord, " -"))
 _SCALARS: Final = (str, int, float)
+_ESCAPE: Final = len("\\u0041")
 _LESS_THAN_A_CARD: Final = 999_999_999_999
 
 
