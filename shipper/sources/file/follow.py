@@ -177,7 +177,7 @@ class Follower:
         read = await self._turns.round(tails, self._window)
         for tail in tails:
             self._hinted.discard(tail)
-            if tail.stage != AWAY or self._put_away(tail):
+            if tail.stage != AWAY or self._put_away(tail, more=tail in read):
                 continue  # it could not be read, or it is a compressed file that was read
             if tail in read and tail.unread < (1 if tail.packed else self._window):
                 now = time.monotonic()
@@ -215,9 +215,11 @@ class Follower:
         self._unpacks = tail
         return True
 
-    def _put_away(self, tail: Tail) -> bool:
-        """Close a compressed file that was read to its end: nothing comes any more."""
-        if not tail.packed or tail.waiting:
+    def _put_away(self, tail: Tail, *, more: bool) -> bool:
+        """Close a compressed file that was read to its end: nothing comes any more. ``more``: what is unread may be
+        read, also where it was searched for a newline. Else it is no line, such as half a character.
+        """
+        if not tail.packed or tail.waiting or (more and tail.unread):
             return False
         self.discovery.descriptors.close(tail)
         self.schedule.idle(tail)
@@ -260,9 +262,9 @@ class Follower:
             if tail not in self.catalog.tails:
                 continue
             self._turns.note(tail)
-            if self._put_away(tail):
+            if self._put_away(tail, more=True):
                 continue
-            if tail not in active and tail not in self._hinted:
+            if not tail.packed and tail not in active and tail not in self._hinted:
                 lingers = tail.descriptor >= 0 and not tail.linked
                 self.schedule.idle(tail, now + self.timings.linger if lingers else math.inf)
             elif now < tail.paced and tail.unread < self._window:
