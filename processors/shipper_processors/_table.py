@@ -11,11 +11,11 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from shipper_processors._csv import rows as _csv_rows
+
 _SHARED: Final[weakref.WeakValueDictionary["tuple[Spec, Version]", "Table"]] = weakref.WeakValueDictionary()
 _ENTRY: Final = 100
 """Bytes that a row's place in the table takes, about."""
-_FIELD_LIMIT: Final = 1024 * 1024
-"""Characters of one field of a CSV file, at most."""
 
 
 class Spec(NamedTuple):
@@ -129,9 +129,8 @@ _Rows = Iterator[tuple[str, dict[str, Any]]]
 
 
 def _csv(spec: Spec, text: str) -> tuple[dict[str, None], _Rows]:
-    csv.field_size_limit(_FIELD_LIMIT)
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header = next(lines, [])
+    lines = _csv_rows(io.StringIO(text, newline=""))
+    header: list[str] = next(lines, [])
     if len(header) < 2 or len(set(header)) < len(header):
         raise ValueError("its first line must name at least two columns, each of them once")
     column = header[0] if spec.column is None else spec.column

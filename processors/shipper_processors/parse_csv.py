@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from shipper import Processor, Record
+from shipper_processors._csv import rows
 from shipper_processors._numbers import converter
 from shipper_processors._text import Dropped, TextParser
 
@@ -79,7 +80,7 @@ class ParseCsv(TextParser, Processor):
         return fields
 
     def _values(self, text: str) -> Sequence[str]:
-        reader = csv.reader([text], delimiter=self.separator, quotechar=self.quote, strict=True)
+        reader = rows([text], delimiter=self.separator, quotechar=self.quote)
         try:
             return next(reader)
         except csv.Error as error:

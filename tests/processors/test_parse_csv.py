@@ -110,3 +110,13 @@ def test_texts_only_raise_value_errors(text: str) -> None:
         assert len(parser.parse(text)) == 2
     except ValueError as error:
         assert str(error)  # noqa: PT017 - which it is does not matter here
+
+
+def test_a_value_in_quotes_may_be_as_long_as_the_line() -> None:
+    before = csv.field_size_limit(131_072)  # Python's own, which another test may have raised
+    try:
+        parser = ParseCsv(columns=["a", "b"])
+        parser.setup()
+        assert parser.parse(f'"{"x" * 2_000_000}",2') == {"a": "x" * 2_000_000, "b": "2"}
+    finally:
+        csv.field_size_limit(before)
