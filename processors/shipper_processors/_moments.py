@@ -145,14 +145,21 @@ class Reader:
             short = _number(parts, "y")
             return self._in_year(parts, short + (1900 if short >= 69 else 2000), 0)  # as POSIX has it
         now = _EPOCH + timedelta(seconds=self._clock())
+        return min(
+            self._in_years(parts, now.year, 1) or self._in_years(parts, now.year, 8),  # the 29th of February
+            key=lambda moment: abs(moment - now),
+        )
+
+    def _in_years(self, parts: dict[str, str | None], middle: int, around: int) -> list[datetime]:
+        """The moments in so many years before and after one."""
         found = []
-        for year in range(now.year - 1, now.year + 2):
+        for year in range(middle - around, middle + around + 1):
             for fold in (0, 1):
                 try:
                     found.append(self._in_year(parts, year, fold))
                 except ValueError:  # no February 29th in this year
                     continue
-        return min(found, key=lambda moment: abs(moment - now))
+        return found
 
     def _in_year(self, parts: dict[str, str | None], year: int, fold: int) -> datetime:
         second = _number(parts, "S")

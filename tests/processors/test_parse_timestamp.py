@@ -192,6 +192,9 @@ def test_without_a_zone_it_is_that_of_this_machine(run_chain: RunChain) -> None:
         ("2027-01-10T00:00:00", "Feb 29 12:00:00", "2028-02-29T12:00:00Z"),
         ("2028-03-01T00:00:00", "Feb 29 12:00:00", "2028-02-29T12:00:00Z"),
         ("1970-01-01T00:00:00", "Jan  1 00:00:00", "1970-01-01T00:00:00Z"),
+        ("2026-01-22", "Feb 29 12:00:00", "2024-02-29T12:00:00Z"),
+        ("2026-11-22", "Feb 29 12:00:00", "2028-02-29T12:00:00Z"),
+        ("2099-01-01", "Feb 29 12:00:00", "2096-02-29T12:00:00Z"),  # 2100 is no leap year
     ],
 )
 def test_a_missing_year_is_the_one_nearest_to_now(run_chain: RunChain, now: str, text: str, expected: str) -> None:
