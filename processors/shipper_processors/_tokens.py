@@ -168,13 +168,14 @@ def _in_one_go(data: bytes) -> Iterator[int]:
 def _of_addresses(data: bytes) -> Iterator[int]:
     """Places where an address may hold a password."""
     at = data.find(b"@")
-    scheme, done = -_AROUND, 0
+    scheme, done = -1, 0
     while at >= 0:
-        for match in _SCHEME_END.finditer(data, max(done, at - _AROUND), at):  # what is before was looked at
-            scheme = match.start()
-        if scheme >= max(0, at - _AROUND):
+        first = max(0, at - _AROUND)
+        if scheme < first:
+            match = _SCHEME_END.search(data, max(first, done), at)  # what is before was looked at
+            scheme, done = match.span() if match else (-1, at)
+        if scheme >= first:
             yield at
-        done = at
         at = data.find(b"@", at + 1)
 
 
