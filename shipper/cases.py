@@ -34,7 +34,7 @@ from shipper.config.document import Mapping as Block
 from shipper.config.document import Sequence, read
 from shipper.config.files import TESTS
 from shipper.config.problems import Place, Problems
-from shipper.differing import MISSING, contrasted, differing, paired, shown
+from shipper.differing import MISSING, contrasted, differ, differing, paired, shown
 from shipper.errors import ConfigError
 from shipper.plugins import suggest
 from shipper.trace import Trace, Tracer, chosen_source
@@ -207,12 +207,8 @@ def _seen(want: Record, record: Record, labels: Labels, given: AbstractSet[str])
 def _cost(want: Record, got: Record) -> float:
     """How much they differ: the part of their fields that are not the same."""
     names = want.keys() | got.keys()
-    odd = sum(name not in want or name not in got or _differ(want[name], got[name]) for name in names)
+    odd = sum(name not in want or name not in got or differ(want[name], got[name], _equal) for name in names)
     return odd / len(names) if names else 0.0
-
-
-def _differ(one: Any, other: Any) -> bool:
-    return any(True for _ in differing(one, other, _equal))
 
 
 def _differences(want: Record, got: Record) -> Iterator[str]:

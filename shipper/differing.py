@@ -38,13 +38,17 @@ def differing(one: Any, other: Any, same: Same, path: str = "", depth: int = 0) 
             inner = _joined(path, name)
             yield from differing(one.get(name, MISSING), other.get(name, MISSING), same, inner, depth + 1)
     elif depth < _DEEPEST and isinstance(one, list) and isinstance(other, list):
-        cost = lambda a, b: float(any(differing(a, b, same, depth=depth + 1)))  # noqa: E731 - it has no other use
-        for at, to in _places(one, other, cost):
+        for at, to in _places(one, other, lambda a, b: differ(a, b, same, depth + 1)):
             inner = f"{path}[{to if at is None else at}]"
             values = MISSING if at is None else one[at], MISSING if to is None else other[to]
             yield from differing(*values, same, inner, depth + 1)
     elif one is MISSING or other is MISSING or not same(one, other):
         yield Difference(path, one, other)
+
+
+def differ(one: Any, other: Any, same: Callable[[Any, Any], bool], depth: int = 0) -> bool:
+    """Whether anything differs; the arguments are those of ``differing``."""
+    return any(True for _ in differing(one, other, same, depth=depth))
 
 
 def paired(

@@ -259,7 +259,10 @@ class ProcessorConformance:
         named = named_fields(self.make())
         if named is None:
             return
-        run = lambda records: _run([self.make()], records, planned=False).batch  # noqa: E731 - a name for it says more
+
+        def run(records: Sequence[Record]) -> Batch:
+            return _run([self.make()], records, planned=False).batch
+
         records = [record for line in self.lines for record in _run([], [line]).records]
         found = " or ".join(unnamed_reads(run, records, named))
         text = "in a chain that runs, records may lack what no processor names"

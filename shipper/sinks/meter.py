@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from shipper.sinks.base import Frame, Item
 from shipper.sinks.breaker import BreakerState
-from shipper.spool.frame import HEADER_SIZE
+from shipper.sinks.refuse import is_whole
 
 if TYPE_CHECKING:
     from shipper.metrics import Registry
@@ -105,9 +105,8 @@ class Meter:
         if not isinstance(body, Frame) or (item.seq, index) <= self._last_refused:
             return
         self._last_refused = (item.seq, index)
-        payload_at = HEADER_SIZE + body.meta_size
-        whole = len(raw) == len(body.raw) - payload_at and body.raw.endswith(raw)  # see flat.damaged
-        self._refused[item.next] = self._refused.get(item.next, 0) + (body.records if whole else 1)
+        refused = body.records if is_whole(body, raw) else 1
+        self._refused[item.next] = self._refused.get(item.next, 0) + refused
 
     def refused(self) -> None:
         """A record went to the dead letters."""

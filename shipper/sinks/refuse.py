@@ -55,7 +55,7 @@ class Refusals:
             frame = item.body
             if not isinstance(frame, Frame):
                 raise TypeError("a gap holds no record to refuse")
-            whole = len(raw) == len(frame.raw) - HEADER_SIZE - frame.meta_size and frame.raw.endswith(raw)
+            whole = is_whole(frame, raw)
             letter = self._letter(frame, index, raw, reason, whole=whole)
             size = len(letter.raw) + len(letter.error) + _OVERHEAD
             full = size > self._spool.dead_letter_room - self._queued
@@ -129,6 +129,11 @@ class Refusals:
             format=0 if whole else _format(frame),
             processed=True,
         )
+
+
+def is_whole(frame: Frame, raw: bytes) -> bool:
+    """Whether what a sink refuses is a frame's whole payload as it is stored (``flat.damaged``), and not one record."""
+    return len(raw) == len(frame.raw) - HEADER_SIZE - frame.meta_size and frame.raw.endswith(raw)
 
 
 def _format(frame: Frame) -> int:

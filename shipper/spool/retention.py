@@ -16,7 +16,7 @@ from shipper.spool.disk import Disk
 from shipper.spool.draft import EntryDraft
 from shipper.spool.dropping import DROP_OLDEST, SINK_REMOVED, Drop, Dropped, plan_backlogs, plan_room, record_counts
 from shipper.spool.files import DAMAGE_KEY, ENDED_KEY, segment_name, snapshot_name
-from shipper.spool.forgone import of_drop
+from shipper.spool.forgone import first_due, of_drop
 from shipper.spool.slots import Slots
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ class Retention:
         for drop in drops:
             if drop.reason == SINK_REMOVED:
                 cursor = self._log.cursors[drop.sink]
-                lost = cursor.value.lost
-                first = cursor.value.seq if lost is None else max(cursor.value.seq, lost.next)
+                first = first_due(cursor.value)
                 cursor.drop(drop)
                 records = max(0, drop.records(first))
                 self.dropped.append(Dropped(drop.sink, SINK_REMOVED, max(0, drop.next - first), records))
@@ -119,8 +118,7 @@ class Retention:
         if sink not in log.removed:
             raise SpoolError(_not_to_forget(sink, sink in log.cursors, log.removed))
         cursor = log.cursors[sink]
-        lost = cursor.value.lost
-        first = cursor.value.seq if lost is None else max(cursor.value.seq, lost.next)
+        first = first_due(cursor.value)
         before, records = log.used, self._records(cursor.value.position.segment, first)
         log.reserve.use(cursor.forget)
         log.cursors = {name: other for name, other in log.cursors.items() if name != sink}
